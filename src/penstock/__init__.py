@@ -1,0 +1,3 @@
+"""Penstock turns LLM calls into an operable process."""
+
+__version__ = "0.1.0"

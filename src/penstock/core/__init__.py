@@ -1,0 +1,1 @@
+"""Nouns: frozen values that every other room may use. Imports only itself."""

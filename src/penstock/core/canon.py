@@ -1,0 +1,112 @@
+"""JSON as people wrote it, and fingerprints.
+
+Numbers keep their spelling: `1.10` stays `1.10` and a 30-digit id stays exact, because a row's
+text is data. NaN and Infinity are not JSON (RFC 8259, section 6) and are refused, as is a lone surrogate,
+which no UTF-8 text can hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from json.encoder import encode_basestring
+from typing import NoReturn
+
+
+class WrittenFloat(float):
+    """A float that remembers how it was written."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> WrittenFloat:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not a JSON number")
+
+
+def _whole(text: str) -> int | WrittenFloat:
+    if text == "-0":
+        return WrittenFloat(text)
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(str(error).partition(":")[0]) from None  # what follows is advice to a programmer
+
+
+_decoder = json.JSONDecoder(parse_float=WrittenFloat, parse_int=_whole, parse_constant=_refuse)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONE = "holds a lone surrogate (\\ud800 to \\udfff), which is no character"
+_SPACE = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\r\n]+')
+
+
+def parse(text: str | bytes) -> object:
+    """The value of a JSON text. ValueError (UnicodeDecodeError included) says what is wrong with it."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8")
+    elif _SURROGATE.search(text):
+        raise ValueError(_LONE)
+    try:
+        value: object = _decoder.decode(text)
+        broken = "\\u" in text and _SURROGATE.search(compact(value))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if broken:
+        raise ValueError(_LONE)
+    return value
+
+
+def squeeze(text: str) -> str:
+    """A valid JSON text without the white space between its tokens; strings and numbers unchanged."""
+    return _SPACE.sub(lambda match: match.group(1) or "", text)
+
+
+def compact(value: object) -> str:
+    """Compact JSON of a value that `parse` gave, numbers as they were written, no ASCII escapes."""
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if value is None:
+        return "null"
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, WrittenFloat):
+        return value.text
+    if isinstance(value, (int, float)):
+        return json.dumps(value, allow_nan=False)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{encode_basestring(str(name))}:{compact(field)}" for name, field in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(compact(element) for element in value) + "]"
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def canonical(value: object) -> bytes:
+    """One spelling for equal values: keys sorted, no spaces, UTF-8. What fingerprints are made of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def fingerprint(value: object) -> str:
+    """SHA-256 of the canonical form, 64 hex digits."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def sayable(text: str) -> str:
+    """The text as UTF-8 can hold it: a lone surrogate (a byte of a row that is no UTF-8) is written as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def item_hash(text: bytes) -> bytes:
+    """What an item is known by: the first 16 bytes of the SHA-256 of its exact text."""
+    return hashlib.sha256(text).digest()[:16]
+
+
+def item_key(digest: bytes, occurrence: int) -> str:
+    """An item's key: 16 hex digits of its hash, and `.2`, `.3` … for later rows with the same text."""
+    return digest[:8].hex() + (f".{occurrence + 1}" if occurrence else "")

@@ -1,0 +1,63 @@
+"""The one-method protocols through which rooms of one floor meet. `api` wires them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from penstock.core.model import Attempt, FileSource, Outcome, RunView, Step, StepView, Task
+
+
+class Recorder(Protocol):
+    """Makes durable what must be so before a task's outcome."""
+
+    def attempt_ended(self, task: Task, attempt: Attempt) -> None:
+        """`attempt` is in the journal; another one follows it."""
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> float:
+        """Seconds since 1970, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds from some start, never going back."""
+
+
+class Listener(Protocol):
+    """Watches a run. What it is told is already durable."""
+
+    def begin(self, run: RunView) -> None:
+        """The run begins, or goes on."""
+
+    def step(self, view: StepView) -> None:
+        """A step has started, gone on or ended."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A task has ended."""
+
+    def note(self, text: str) -> None:
+        """Something that the person who runs this should know."""
+
+
+class Facts(Protocol):
+    """What a plan may know of the folder and its journal. Nothing is written."""
+
+    def rows(self, source: FileSource) -> Iterator[tuple[int, bytes, object, str | None]]:
+        """Index, exact text, value and fault of each row; OperatorError if the file cannot be read."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file of that name in the workflow's folder."""
+
+    def count(self, source: FileSource) -> int:
+        """How many rows the file has; OperatorError if it cannot be read."""
+
+    def contents(self, step: Step) -> dict[str, str]:
+        """The hex SHA-256 of each file that the step reads, by its path."""
+
+    def stands(self, fingerprint: bytes) -> str | None:
+        """The id of the run whose outcome would be reused for this fingerprint; None if there is none."""
+
+    def ended(self, step_id: str) -> str | None:
+        """The state of the step in the newest run of the workflow; None if it has not run."""
