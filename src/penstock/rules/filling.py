@@ -1,0 +1,33 @@
+"""The values that a script's placeholders have for one row, as the environment variables that carry them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from penstock.core.model import Placeholder, Script, Step
+from penstock.rules.conditions import references
+from penstock.rules.placeholders import check_sizes, resolve
+
+_ROW_NAMES = frozenset({"env", "outputs", "steps", "run", "item", "i", "key", "origin", "chain"})
+
+
+def values_of(script: Script, names: Mapping[str, object], item_text: str | None) -> dict[str, str]:
+    """The value of each variable that `script` binds, `{{attempt}}` excepted, which is known later.
+
+    ValueFault, with the sentence that the item fails with, where a value does not exist or cannot be carried.
+    """
+    holders = {name: holder for name, holder in script.bindings if holder.root != "attempt"}
+    values = {name: resolve(holder, names, item_text) for name, holder in holders.items()}
+    check_sizes({holders[name].text: value for name, value in values.items()})
+    return values
+
+
+def uses_place(step: Step) -> bool:
+    """Whether what the step does with a row depends on the row's place in the stream: `i`, `{{i}}`, `$PENSTOCK_I`."""
+    script = step.spec.script
+    holders = [holder for _, holder in script.bindings]
+    holders += [part for target in script.targets for part in target.parts or () if isinstance(part, Placeholder)]
+    asked = references(step.where, names=_ROW_NAMES) if step.where is not None else ()
+    named = any(holder.root == "i" for holder in holders) or any(one.root == "i" for one in asked)
+    return named or re.search(r"\bPENSTOCK_I\b", script.source) is not None
