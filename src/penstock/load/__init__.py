@@ -1,0 +1,1 @@
+"""Text to noun: a workflow file becomes a Workflow, or every problem at once."""

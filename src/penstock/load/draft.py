@@ -1,0 +1,199 @@
+"""A step as the file says it, judged by itself: what it means, and where each part of it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.core.model import Need, Script, Shell, Source, Step, StepSource
+from penstock.load import tree
+from penstock.load.env import Variables, declare, expand
+from penstock.load.fields import Fields
+from penstock.load.findings import Findings
+from penstock.load.foreach import source
+from penstock.load.mentions import Mention, of_condition, of_script
+from penstock.load.outputs import declared_outputs
+from penstock.load.paths import Located, bare, located
+from penstock.load.runtext import run_text
+from penstock.load.settings import Settings, settings, tolerance
+from penstock.load.suggest import did_you_mean, lines
+from penstock.load.targets import settle
+from penstock.load.tree import Node, Scalar, Spelling
+from penstock.rules.shelltext import ShellTextError, analyse
+
+_FOR_ITEMS = ("where", "max_failures", "fail_fast")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A step before it is held against the others. `step.barrier` and the needs' existence are not judged yet.
+
+    `needs` go with their places; `clear` is false where the text is not understood, so that nobody
+    knows which files it writes.
+    """
+
+    step: Step
+    fields: Fields
+    variables: Variables
+    needs: tuple[tuple[Need, Node], ...]
+    inputs: Located
+    spelling: Spelling | None
+    mentions: tuple[Mention, ...]
+    clear: bool
+
+    @property
+    def node(self) -> tree.Mapping:
+        return self.fields.mapping
+
+    @property
+    def id(self) -> str:
+        return self.step.id
+
+    @property
+    def mapped(self) -> bool:
+        """Whether it has items, though what they come from may be wrong."""
+        return self.fields.mapping.get("foreach") is not None
+
+    @property
+    def streams_from(self) -> str | None:
+        """The step whose records it maps over."""
+        return self.step.foreach.step if isinstance(self.step.foreach, StepSource) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the whole file says to each of its steps."""
+
+    variables: Variables
+    settings: Settings
+    keep: tuple[str, ...]
+    replace: tuple[str, ...]
+    step_ids: frozenset[str]
+    folder: Path
+
+
+def draft(node: tree.Mapping, step_id: str, around: Surroundings, findings: Findings) -> Draft:
+    """The step that a mapping says, under the id that it is to be known by."""
+    fields = Fields(node, findings)
+    variables = declare(fields.node("env"), around.variables, findings)
+    foreach = _source(fields, variables, around)
+    said = settings(fields, around.settings)
+    spelling, script = _script(fields, variables, said.interpreter, around.folder)
+    inputs, keep, place = (located(fields, name, variables, around.folder) for name in ("inputs", "keep", "replace"))
+    step = Step(
+        id=step_id,
+        spec=Shell(script or Script(source="", text=""), said.interpreter),
+        at=findings.document.place(node.start),
+        foreach=foreach,
+        where=fields.text("where"),
+        when=fields.text("when"),
+        env=declared_here(fields, variables),
+        secrets=_secrets(fields, around.variables.secrets),
+        timeout_s=said.timeout_s,
+        concurrency=said.concurrency,
+        retry=said.retry,
+        cache=bool(inputs) if said.cache is None else said.cache,
+        inputs=bare(inputs),
+        outputs=declared_outputs(fields, variables, around.folder),
+        max_failures=tolerance(fields.scalar("max_failures")),
+        fail_fast=fields.flag("fail_fast") or False,
+        idempotent=fields.flag("idempotent") is not False,
+        keep=around.keep + bare(keep),
+        replace=around.replace + bare(place),
+    )
+    _judge(step, fields, spelling)
+    texts = of_script(script, spelling) if script and spelling else ()
+    mentions = (*of_condition("when", fields), *of_condition("where", fields), *texts)
+    return Draft(step, fields, variables, _needs(fields), inputs, spelling, mentions, script is not None)
+
+
+def declared_here(fields: Fields, variables: Variables) -> tuple[tuple[str, str], ...]:
+    """The entries of a step's own `env`."""
+    own = fields.inner("env")
+    names = {key.text for key, _ in own.mapping.entries} if own else set()
+    return tuple((name, value) for name, value in variables.entries if name in names)
+
+
+def _source(fields: Fields, variables: Variables, around: Surroundings) -> Source | None:
+    node = fields.node("foreach")
+    path = expand(node, variables, fields.findings) if isinstance(node, Scalar) else None
+    return source(node, path, around.step_ids, around.folder, fields.findings)
+
+
+def _script(
+    fields: Fields, variables: Variables, interpreter: tuple[str, ...], folder: Path
+) -> tuple[Spelling | None, Script | None]:
+    scalar = fields.scalar("run")
+    if scalar is None:
+        return None, None
+    findings = fields.findings
+    spelling = run_text(scalar, findings)
+    mapped = fields.mapping.get("foreach") is not None
+    try:
+        analysis = analyse(spelling.text, foreach=mapped, shell=interpreter[0])
+    except ShellTextError as error:
+        for fault in error.faults:
+            findings.wrong(spelling.spots[fault.offset], fault.message.removesuffix("."), fault.help, width=fault.width)
+        return spelling, None
+    for note in analysis.notes:
+        findings.note(spelling.spots[note.offset], note.message.removesuffix("."), note.help, width=note.width)
+    return spelling, settle(analysis.script, variables, spelling, mapped, folder, findings)
+
+
+def _secrets(fields: Fields, declared: frozenset[str]) -> tuple[str, ...]:
+    scalars = fields.scalars("secrets")
+    for scalar in scalars:
+        if scalar.text not in declared:
+            add = f"add it to the workflow: secrets: [{', '.join([*sorted(declared), scalar.text])}]"
+            help = lines(did_you_mean(scalar.text, declared), add)
+            fields.findings.wrong(scalar, f"`{scalar.text}` is no secret of this workflow", help)
+    return tuple(dict.fromkeys(scalar.text for scalar in scalars))
+
+
+def _needs(fields: Fields) -> tuple[tuple[Need, Node], ...]:
+    needs: list[tuple[Need, Node]] = []
+    for element in fields.elements("needs"):
+        if isinstance(element, Scalar):
+            needs.append((Need(element.text), element))
+        elif isinstance(element, tree.Mapping):
+            inner = Fields(element, fields.findings)
+            name = inner.scalar("id")
+            if name:
+                needs.append((Need(name.text, accept_skipped=bool(inner.scalars("accept"))), name))
+    return tuple(needs)
+
+
+def _judge(step: Step, fields: Fields, spelling: Spelling | None) -> None:
+    """What one step's keys say against each other, and what is worth a word."""
+    findings = fields.findings
+    mapped = fields.mapping.get("foreach") is not None
+    for name in _FOR_ITEMS:
+        key = fields.mapping.key(name)
+        if key and fields.node(name) and not mapped:
+            what = f"`{name}` is about items, and this step has no `foreach`"
+            findings.wrong(key, what, "remove it, or add `foreach`")
+    for scalar in fields.scalars("keep"):
+        if scalar.text in (other.text for other in fields.scalars("replace")):
+            what = f"`{scalar.text}` stands under `keep` and `replace`"
+            findings.wrong(scalar, what, "remove it from one of the two")
+    cache = fields.mapping.key("cache")
+    if cache and fields.flag("cache") and not mapped and not step.inputs:
+        findings.note(
+            cache,
+            "a step without `foreach` is reused only if it names what it reads",
+            "add `inputs: [path, …]`, or remove `cache`",
+        )
+    _judge_position(step, findings, spelling)
+
+
+def _judge_position(step: Step, findings: Findings, spelling: Spelling | None) -> None:
+    positional = [value for _, value in step.spec.script.bindings if value.root == "i"]
+    if not (step.cache and positional and spelling):
+        return
+    offset = max(0, spelling.text.find(positional[0].text))
+    findings.note(
+        spelling.spots[offset],
+        "`{{i}}` makes a cached result depend on the row's position: after a new row above it is made anew",
+        "`{{key}}` depends on the row alone",
+        width=len(positional[0].text),
+    )
