@@ -1,0 +1,1 @@
+"""Memory: the journal, the streams in, the records and logs out."""

@@ -1,0 +1,147 @@
+"""What the journal knows, for whoever asks: runs, their steps, what is in flight."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from penstock.core.canon import item_key, parse
+from penstock.core.errors import UsageError
+from penstock.core.model import RunView, StepView, Tally
+from penstock.core.seams import Clock
+from penstock.core.states import RunState
+from penstock.store.database import Database, Row
+from penstock.store.journal import NO_ITEM
+from penstock.store.layout import Layout
+from penstock.store.process import Owner
+
+MOST_LISTED = 1000
+FRESH_S = 60.0
+"""An owner on another host that has not been heard of for so long is taken for dead."""
+
+
+def runs(database: Database, layout: Layout, clock: Clock) -> list[RunView]:
+    """The newest runs first, without their steps."""
+    rows = database.all("runs_newest_first", {"most": MOST_LISTED})
+    return [_view(database, layout, row, clock) for row in rows]
+
+
+def find(database: Database, run_id: str | None) -> Row:
+    """The run of that id, or whose id begins or ends so; the newest if none is named. UsageError if it is not one."""
+    rows = database.all("runs_newest_first", {"most": MOST_LISTED})
+    if not rows:
+        raise UsageError("there is no run here yet", "start one with `penstock run`")
+    if run_id is None:
+        return rows[0]
+    exact = database.one("run_by_id", {"run_id": run_id})
+    if exact is not None:
+        return exact
+    close = [row for row in rows if row["run_id"].startswith(run_id) or row["run_id"].endswith(run_id)]
+    if len(close) == 1:
+        return close[0]
+    named = ", ".join(row["run_id"] for row in (close or rows)[:5])
+    raise UsageError(
+        f"{'several runs are' if close else 'no run is'} called {run_id}", f"`penstock runs` lists them: {named}"
+    )
+
+
+def view(database: Database, layout: Layout, row: Row, clock: Clock) -> RunView:
+    """One run with its steps and what is in flight."""
+    steps = tuple(_step(database, step, clock) for step in database.all("steps_of", {"run_no": row["run_no"]}))
+    flying = database.all("tasks_in_flight", {"run_no": row["run_no"]})
+    return _view(database, layout, row, clock, steps, tuple(_place(task) for task in flying))
+
+
+def options_of(row: Row) -> dict[str, object]:
+    """What the command line asked of a run."""
+    options = json.loads(row["options"])
+    assert isinstance(options, dict)
+    return options
+
+
+def epoch_of(database: Database, run_no: int) -> int:
+    """The newest life of the run, from 1; 0 if nobody has owned it yet."""
+    row = database.one("owner_of", {"run_no": run_no})
+    return int(row["epoch"]) if row is not None else 0
+
+
+def is_alive(owner: Row | None, now: float) -> bool:
+    """Whether the owner (a row of `owners`) lives. One on another host cannot be asked: its heartbeat tells.
+
+    A heartbeat from the future (a clock was set back) counts by its distance all the same.
+    """
+    if owner is None or owner["released_at"] is not None:
+        return False
+    lives = Owner(owner["host"], owner["boot"], owner["pid"], owner["pid_started"]).lives()
+    return abs(now - owner["heartbeat_at"]) < FRESH_S if lives is None else lives
+
+
+def _view(
+    database: Database,
+    layout: Layout,
+    row: Row,
+    clock: Clock,
+    steps: tuple[StepView, ...] = (),
+    in_flight: tuple[str, ...] = (),
+) -> RunView:
+    state = row["state"]
+    if state == RunState.RUNNING.value:
+        owner = database.one("owner_of", {"run_no": row["run_no"]})
+        if not is_alive(owner, clock.now()):
+            state = RunState.INTERRUPTED.value
+    later = database.one("run_by_no", {"run_no": row["superseded_by"]}) if row["superseded_by"] else None
+    return RunView(
+        id=row["run_id"],
+        workflow=row["workflow"],
+        name=row["name"],
+        state=state,
+        reason=row["reason"],
+        started_at=row["started_at"],
+        seconds=_seconds(row, clock),
+        folder=Path(layout.run(row["run_id"]).root),
+        steps=steps,
+        in_flight=in_flight,
+        superseded_by=later["run_id"] if later is not None else None,
+    )
+
+
+def _step(database: Database, row: Row, clock: Clock) -> StepView:
+    counted = database.one("counted_failures", (row["step_no"],))
+    return StepView(
+        id=row["step_id"],
+        state=row["state"],
+        reason=row["reason"],
+        foreach=_has_items(database, row),
+        tally=_tally(database, row),
+        seconds=_seconds(row, clock) if row["started_at"] is not None else None,
+        not_kept=int(counted[0]) if counted is not None else 0,
+    )
+
+
+def _seconds(row: Row, clock: Clock) -> float:
+    """From its start to its end, or to now; 0 where a clock was set back in between."""
+    return max(0.0, float((row["ended_at"] or clock.now()) - row["started_at"]))
+
+
+def _tally(database: Database, row: Row) -> Tally:
+    if row["summary"]:
+        summary = parse(row["summary"])
+        assert isinstance(summary, dict)
+        names = ("total", "accepted", "rejected", "failed", "skipped", "cached")
+        return Tally(**{name: summary[name] for name in names})
+    rows = database.all("verdict_counts", {"step_no": row["step_no"]})
+    counts = {count["verdict"]: count["count"] for count in rows}
+    taken = database.one("tasks_taken", (row["step_no"],))
+    in_flight = (int(taken[0]) if taken else 0) - sum(counts.values())
+    return Tally(total=row["total"], in_flight=in_flight, **counts)
+
+
+def _has_items(database: Database, row: Row) -> bool:
+    first = database.one("first_task", (row["step_no"],))
+    return first is not None and first["hash"] != NO_ITEM.digest
+
+
+def _place(task: Row) -> str:
+    if task["hash"] == NO_ITEM.digest:
+        return str(task["step_id"])
+    return f"{task['step_id']}:{item_key(task['hash'], task['occurrence'])}"

@@ -1,0 +1,90 @@
+"""Rejected and failed items as files, `fixtures/failures/STEP/KEY.json`: one a distinct input, updated in place."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from penstock.core.canon import parse, sayable
+from penstock.core.model import Outcome, Step
+from penstock.rules.failures import signature
+from penstock.store.journal import Journal
+from penstock.store.logs import stamp
+
+MOST_NEW = 100
+"""So many new files a run makes for one step and error signature; the rest is counted."""
+
+
+def keep(journal: Journal, folder: Path, step: Step, step_no: int, run: Mapping[str, str], outcome: Outcome) -> None:
+    """The failure of an item is a file, or counted; nothing for a step without items.
+
+    `run` are the words that say which run it was: `run`, `workflow`, and nothing of the machine.
+    """
+    item = outcome.task.item
+    if item is None:
+        return
+    last = outcome.attempts[-1] if outcome.attempts else None
+    kind, said = (last.kind, last.stderr) if last else (None, "")
+    sign = sayable(signature(outcome.verdict.value, kind, outcome.reason, said))
+    path = folder / step.id / f"{item.digest[:8].hex()}.json"
+    if not path.exists() and not _room_for_another(journal, step_no, sign):
+        return
+    told = {
+        "step": step.id,
+        "key": item.key,
+        "verdict": outcome.verdict.value,
+        "signature": sign,
+        "reason": outcome.reason,
+        "input": _text(item.text),
+        "command": step.spec.script.source,
+        "values": dict(outcome.task.values),
+        "answer": _answer(outcome),
+        "attempts": [
+            {
+                "number": attempt.number,
+                "at": stamp(attempt.started_at),
+                "elapsed_s": round(attempt.elapsed_s, 6),
+                "kind": attempt.kind,
+                "reason": attempt.reason,
+                "stderr": attempt.stderr,
+            }
+            for attempt in outcome.attempts
+        ],
+        **run,
+    }
+    _write(path, json.dumps(told, ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _room_for_another(journal: Journal, step_no: int, sign: str) -> bool:
+    row = journal.database.one("signature_counts", (step_no, sign))
+    written, counted = (row["written"], row["counted"]) if row is not None else (0, 0)
+    room = written < MOST_NEW
+    journal.set_signature(step_no, sign, written + room, counted + (not room))
+    return bool(room)
+
+
+def _text(body: bytes) -> object:
+    """Text as it is; bytes that are no UTF-8 as base64."""
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(body).decode()}
+
+
+def _answer(outcome: Outcome) -> object:
+    if outcome.record is None:
+        return None
+    if outcome.record.form.value == "text":
+        return _text(outcome.record.body)
+    return parse(outcome.record.body)
+
+
+def _write(path: Path, body: bytes) -> None:
+    """Whole or not at all: written beside its place and renamed into it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(body)
+    beside.replace(path)

@@ -1,0 +1,413 @@
+-- Every statement that Penstock sends to its journal, by name. `store/database.py` reads this file.
+
+-- == runs ==
+
+-- name: insert_run
+INSERT INTO runs (run_id, workflow, name, state, options, base_no, started_at)
+VALUES (:run_id, :workflow, :name, 'running', :options, :base_no, :now);
+
+-- name: set_run_state
+UPDATE runs SET state = :state, reason = :reason, ended_at = :ended_at WHERE run_no = :run_no;
+
+-- name: supersede_runs
+UPDATE runs SET superseded_by = :run_no
+WHERE workflow = :workflow AND run_no < :run_no AND superseded_by IS NULL
+  AND state IN ('running', 'waiting', 'interrupted');
+
+-- name: run_by_id
+SELECT * FROM runs WHERE run_id = :run_id;
+
+-- name: run_by_no
+SELECT * FROM runs WHERE run_no = :run_no;
+
+-- name: runs_newest_first
+SELECT * FROM runs ORDER BY run_no DESC LIMIT :most;
+
+-- name: newest_run_of
+SELECT * FROM runs WHERE workflow = :workflow AND run_no < :before ORDER BY run_no DESC LIMIT 1;
+
+-- name: newest_run_id
+SELECT run_id FROM runs ORDER BY run_id DESC LIMIT 1;
+
+-- == owners ==
+
+-- name: take_run
+INSERT INTO owners (run_no, epoch, host, boot, pid, pid_started, taken_at, heartbeat_at)
+VALUES (:run_no, (SELECT coalesce(max(epoch), 0) + 1 FROM owners WHERE run_no = :run_no),
+        :host, :boot, :pid, :pid_started, :now, :now);
+
+-- name: owner_of
+SELECT * FROM owners WHERE run_no = :run_no ORDER BY epoch DESC LIMIT 1;
+
+-- name: owned_runs
+SELECT o.*, r.run_id FROM runs r JOIN owners o ON o.run_no = r.run_no
+WHERE r.state = 'running' AND r.superseded_by IS NULL
+  AND o.epoch = (SELECT max(epoch) FROM owners WHERE run_no = r.run_no)
+ORDER BY r.run_no;
+
+-- name: beat
+UPDATE owners SET heartbeat_at = :now WHERE run_no = :run_no AND epoch = :epoch;
+
+-- name: release_run
+UPDATE owners SET released_at = :now WHERE run_no = :run_no AND epoch = :epoch;
+
+-- == steps ==
+
+-- name: insert_step
+INSERT INTO steps (run_no, step_id, position, state) VALUES (:run_no, :step_id, :position, 'pending');
+
+-- name: steps_of
+SELECT * FROM steps WHERE run_no = :run_no ORDER BY position;
+
+-- name: step_by_no
+SELECT * FROM steps WHERE step_no = ?;
+
+-- name: open_step
+UPDATE steps SET state = 'running', started_at = :now, opened = :opened WHERE step_no = :step_no;
+
+-- name: newest_state_of_step
+SELECT s.state FROM steps s JOIN runs r ON r.run_no = s.run_no
+WHERE r.workflow = :workflow AND s.step_id = :step_id ORDER BY r.run_no DESC LIMIT 1;
+
+-- name: end_step
+UPDATE steps SET state = :state, reason = :reason, ended_at = :now, summary = :summary, total = :total
+WHERE step_no = :step_no;
+
+-- name: insert_end
+INSERT INTO ends (run_no, end_order, step_no, state, reason, summary, ended_at, ended_after)
+SELECT run_no, (SELECT coalesce(max(end_order), 0) + 1 FROM ends WHERE ends.run_no = steps.run_no),
+       step_no, state, reason, summary, ended_at, (SELECT coalesce(max(outcome_no), 0) FROM outcomes)
+FROM steps WHERE step_no = :step_no;
+
+-- name: steps_ended
+SELECT e.*, s.step_id FROM ends e JOIN steps s ON s.step_no = e.step_no
+WHERE e.run_no = :run_no AND e.end_order > :after ORDER BY e.end_order;
+
+-- name: verdict_counts
+SELECT verdict, count(*) AS count FROM outcomes WHERE step_no = :step_no AND current = 1 GROUP BY verdict;
+
+-- name: reused_count
+SELECT count(*) FROM outcomes WHERE step_no = :step_no AND current = 1 AND reused IS NOT NULL;
+
+-- name: latency_at
+SELECT elapsed_s FROM outcomes WHERE step_no = :step_no AND current = 1 AND verdict <> 'skipped'
+ORDER BY elapsed_s LIMIT 1 OFFSET :offset;
+
+-- == tasks ==
+
+-- name: insert_task
+INSERT INTO tasks (step_no, i, hash, occurrence, epoch, started_at, input)
+VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: task_at
+SELECT t.task_no, t.hash, t.occurrence, t.epoch, o.outcome_no, o.verdict,
+       (SELECT count(*) FROM attempts a WHERE a.task_no = t.task_no) AS spent
+FROM tasks t LEFT JOIN outcomes o ON o.step_no = t.step_no AND o.i = t.i AND o.current = 1
+WHERE t.step_no = ? AND t.i = ? AND t.current = 1;
+
+-- name: occurrences
+SELECT coalesce(max(occurrence), -1) + 1 FROM tasks WHERE step_no = ? AND hash = ? AND current = 1;
+
+-- name: task_input
+SELECT input FROM tasks WHERE step_no = ? AND i = ? AND current = 1;
+
+-- name: tasks_taken
+SELECT count(*) FROM tasks WHERE step_no = ? AND current = 1;
+
+-- name: first_task
+SELECT hash FROM tasks WHERE step_no = ? AND current = 1 ORDER BY i LIMIT 1;
+
+-- name: tasks_in_flight
+SELECT s.step_id, s.step_no, t.task_no, t.i, t.hash, t.occurrence, t.started_at
+FROM steps s JOIN tasks t ON t.step_no = s.step_no AND t.current = 1
+LEFT JOIN outcomes o ON o.step_no = t.step_no AND o.i = t.i AND o.current = 1
+WHERE s.run_no = :run_no AND s.state IN ('running', 'waiting') AND o.outcome_no IS NULL AND t.epoch > 0
+ORDER BY s.position, t.i;
+
+-- name: begin_task
+UPDATE tasks SET epoch = ?, started_at = ? WHERE task_no = ?;
+
+-- name: insert_attempt
+INSERT OR REPLACE INTO attempts (task_no, number, started_at, elapsed_s, kind, reason, stderr)
+VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- == outcomes ==
+
+-- name: insert_outcome
+INSERT INTO outcomes (task_no, step_no, i, verdict, form, record, reason, attempt, kind, stderr,
+                      ended_at, elapsed_s, cost_micros, fingerprint, reused)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_piece
+INSERT INTO pieces (outcome_no, piece, body, file) VALUES (?, ?, ?, ?);
+
+-- name: pieces_of
+SELECT piece, body, file FROM pieces WHERE outcome_no = ? ORDER BY piece;
+
+-- name: outcome_at
+SELECT * FROM outcomes WHERE step_no = ? AND i = ? AND current = 1;
+
+-- name: reusable
+SELECT o.*, r.run_id FROM outcomes o
+JOIN steps s ON s.step_no = o.step_no JOIN runs r ON r.run_no = s.run_no
+WHERE o.fingerprint = :fingerprint AND o.verdict IN ('accepted', 'rejected')
+ORDER BY o.outcome_no DESC LIMIT 1;
+
+-- name: records_by_end
+SELECT o.outcome_no, o.i, o.verdict, o.form, o.record, o.reason, o.attempt, o.kind, t.input
+FROM outcomes o JOIN tasks t ON t.task_no = o.task_no
+WHERE o.step_no = :step_no AND o.outcome_no > :after AND o.current = 1
+ORDER BY o.outcome_no LIMIT :most;
+
+-- name: records_in_order
+SELECT o.outcome_no, o.i, o.verdict, o.form, o.record, t.hash, t.occurrence
+FROM outcomes o JOIN tasks t ON t.task_no = o.task_no
+WHERE o.step_no = :step_no AND o.i >= :from AND o.current = 1
+ORDER BY o.i LIMIT :most;
+
+-- name: stream_in_order
+SELECT u.i, u.verdict AS above, o.outcome_no, o.verdict, o.form, o.record, t.hash, t.occurrence
+FROM outcomes u
+LEFT JOIN outcomes o ON o.step_no = :step_no AND o.i = u.i AND o.current = 1
+LEFT JOIN tasks t ON t.task_no = o.task_no
+WHERE u.step_no = :above_no AND u.i >= :from AND u.i < :until AND u.current = 1
+ORDER BY u.i LIMIT :most;
+
+-- name: outcomes_after
+SELECT o.*, s.step_id, t.hash, t.occurrence
+FROM outcomes o JOIN steps s ON s.step_no = o.step_no JOIN tasks t ON t.task_no = o.task_no
+WHERE s.run_no = :run_no AND o.outcome_no > :after
+ORDER BY o.outcome_no LIMIT :most;
+
+-- name: single_outcome_then
+SELECT o.* FROM outcomes o JOIN tasks t ON t.task_no = o.task_no
+WHERE o.step_no = ? AND t.hash = ? AND o.outcome_no <= ? ORDER BY o.outcome_no DESC LIMIT 1;
+
+-- == files ==
+
+-- name: claim_file
+INSERT INTO files (run_no, step_no, task_no, path, kind, state, foreign_bytes)
+VALUES (?, ?, ?, ?, ?, 'claimed', ?);
+
+-- name: file_claim
+SELECT file_no, step_no, task_no, state, foreign_bytes FROM files WHERE run_no = ? AND path = ? AND state <> 'moved';
+
+-- name: file_written
+UPDATE files SET state = 'present', size_bytes = ?, hash = ? WHERE run_no = ? AND path = ? AND state <> 'moved';
+
+-- name: file_moved
+UPDATE files SET state = 'moved' WHERE file_no = ?;
+
+-- name: file_begun
+UPDATE files SET state = 'claimed' WHERE file_no = ?;
+
+-- name: files_of_task
+SELECT path FROM files WHERE task_no = ? AND state <> 'moved' AND kind = 'item';
+
+-- name: files_of_outcome
+SELECT f.*, r.run_id FROM files f JOIN runs r ON r.run_no = f.run_no
+WHERE f.task_no = (SELECT task_no FROM outcomes WHERE outcome_no = ?) AND f.kind IN ('item', 'output');
+
+-- name: files_in_the_way
+SELECT f.*, r.run_id, s.step_id, o.outcome_no IS NOT NULL AS ended FROM files f
+JOIN runs r ON r.run_no = f.run_no JOIN steps s ON s.step_no = f.step_no
+LEFT JOIN tasks t ON t.task_no = f.task_no
+LEFT JOIN outcomes o ON o.step_no = t.step_no AND o.i = t.i AND o.current = 1
+WHERE r.workflow = :workflow AND r.run_no < :run_no AND f.file_no > :after
+  AND f.state <> 'moved' AND f.kind IN ('append', 'item')
+ORDER BY f.file_no LIMIT :most;
+
+-- name: owner_of_file
+SELECT f.*, r.run_id, r.workflow FROM files f JOIN runs r ON r.run_no = f.run_no
+WHERE f.path = ? AND f.state <> 'moved' ORDER BY f.file_no DESC LIMIT 1;
+
+-- == outputs ==
+
+-- name: insert_output
+INSERT OR REPLACE INTO outputs (step_no, path, value, fault) VALUES (?, ?, ?, ?);
+
+-- name: output_of
+SELECT value, fault FROM outputs WHERE step_no = ? AND path = ?;
+
+-- == derived files ==
+
+-- name: derived_of
+SELECT cursor, bytes FROM derived WHERE run_no = ? AND path = ?;
+
+-- name: set_derived
+INSERT INTO derived (run_no, path, cursor, bytes) VALUES (?, ?, ?, ?)
+ON CONFLICT (run_no, path) DO UPDATE SET cursor = excluded.cursor, bytes = excluded.bytes;
+
+-- == events ==
+
+-- name: insert_event
+INSERT INTO events (run_no, at, kind, subject, detail) VALUES (:run_no, :at, :kind, :subject, :detail);
+
+-- == fixtures ==
+
+-- name: signature_counts
+SELECT written, counted FROM signatures WHERE step_no = ? AND signature = ?;
+
+-- name: set_signature
+INSERT INTO signatures (step_no, signature, written, counted) VALUES (?, ?, ?, ?)
+ON CONFLICT (step_no, signature) DO UPDATE SET written = excluded.written, counted = excluded.counted;
+
+-- name: counted_failures
+SELECT coalesce(sum(counted), 0) FROM signatures WHERE step_no = ?;
+
+-- == hashes of files read ==
+
+-- name: file_hash
+SELECT size, mtime_ns, inode, hash FROM file_hashes WHERE path = ?;
+
+-- name: set_file_hash
+INSERT INTO file_hashes (path, size, mtime_ns, inode, hash) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
+  inode = excluded.inode, hash = excluded.hash;
+
+-- == what a person takes back ==
+
+-- name: lay_aside_failed
+UPDATE tasks SET current = 0 WHERE step_no = :step_no AND current = 1 AND i IN
+  (SELECT i FROM outcomes WHERE step_no = :step_no AND current = 1
+   AND (verdict = 'failed' OR (verdict = 'skipped' AND reason = :unread)));
+
+-- name: renew_failed
+INSERT INTO tasks (step_no, i, hash, occurrence, epoch, started_at, input)
+SELECT t.step_no, t.i, t.hash, t.occurrence, 0, :now, t.input
+FROM outcomes o JOIN tasks t ON t.task_no = o.task_no
+WHERE o.step_no = :step_no AND o.current = 1
+  AND (o.verdict = 'failed' OR (o.verdict = 'skipped' AND o.reason = :unread))
+ORDER BY o.i;
+
+-- name: take_back_failed
+UPDATE outcomes SET current = 0 WHERE step_no = :step_no AND current = 1
+  AND (verdict = 'failed' OR (verdict = 'skipped' AND reason = :unread));
+
+-- name: take_back_tasks
+UPDATE tasks SET current = 0 WHERE step_no = :step_no AND current = 1;
+
+-- name: take_back_outcomes
+UPDATE outcomes SET current = 0 WHERE step_no = :step_no AND current = 1;
+
+-- name: take_back_below
+UPDATE tasks SET current = 0 WHERE step_no = :step_no AND current = 1 AND i NOT IN
+  (SELECT i FROM outcomes WHERE step_no = :above_no AND current = 1);
+
+-- name: take_back_orphans
+UPDATE outcomes SET current = 0 WHERE step_no = :step_no AND current = 1
+  AND task_no IN (SELECT task_no FROM tasks WHERE step_no = :step_no AND current = 0);
+
+-- name: take_back_outputs
+DELETE FROM outputs WHERE step_no = :step_no;
+
+-- name: reopen_step
+UPDATE steps SET state = :state, reason = NULL, ended_at = NULL, summary = NULL, total = NULL,
+  started_at = CASE :state WHEN 'pending' THEN NULL ELSE started_at END,
+  opened = CASE :state WHEN 'pending' THEN NULL ELSE opened END
+WHERE step_no = :step_no;
+
+-- name: set_opened
+UPDATE steps SET opened = :opened WHERE step_no = :step_no;
+
+-- name: forget_derived
+DELETE FROM derived WHERE run_no = :run_no AND path = :path;
+
+-- name: failed_count
+SELECT count(*) FROM outcomes WHERE step_no = :step_no AND current = 1
+  AND (verdict = 'failed' OR (verdict = 'skipped' AND reason = :unread));
+
+-- name: begun_count
+SELECT count(*) FROM tasks t LEFT JOIN outcomes o ON o.step_no = t.step_no AND o.i = t.i AND o.current = 1
+WHERE t.step_no = :step_no AND t.current = 1 AND t.epoch > 0 AND o.outcome_no IS NULL;
+
+-- name: accepted_count
+SELECT count(*) FROM outcomes WHERE step_no = :step_no AND current = 1 AND verdict IN ('accepted', 'rejected');
+
+-- name: begin_reread
+CREATE TEMP TABLE fresh (i INTEGER PRIMARY KEY, hash BLOB NOT NULL);
+
+-- name: fresh_row
+INSERT INTO fresh (i, hash) VALUES (?, ?);
+
+-- name: find_moved
+CREATE TEMP TABLE moved AS
+SELECT t.i AS old_i, f.i AS new_i FROM tasks t JOIN
+  (SELECT i, hash, row_number() OVER (PARTITION BY hash ORDER BY i) - 1 AS occurrence FROM fresh) f
+  ON f.hash = t.hash AND f.occurrence = t.occurrence
+WHERE t.step_no = :step_no AND t.current = 1;
+
+-- name: index_moved
+CREATE UNIQUE INDEX moved_by_old ON moved (old_i);
+
+-- name: drop_unmoved_tasks
+UPDATE tasks SET current = 0 WHERE step_no = :step_no AND current = 1 AND i NOT IN (SELECT old_i FROM moved);
+
+-- name: drop_displaced_tasks
+UPDATE tasks SET current = 0
+WHERE step_no = :step_no AND current = 1 AND i NOT IN (SELECT old_i FROM moved WHERE old_i = new_i);
+
+-- name: lift_tasks
+UPDATE tasks SET i = -1 - (SELECT new_i FROM moved WHERE old_i = tasks.i) WHERE step_no = :step_no AND current = 1;
+
+-- name: land_tasks
+UPDATE tasks SET i = -1 - i WHERE step_no = :step_no AND current = 1;
+
+-- name: lift_outcomes
+UPDATE outcomes SET i = -1 - (SELECT new_i FROM moved WHERE old_i = outcomes.i) WHERE step_no = :step_no AND current = 1;
+
+-- name: land_outcomes
+UPDATE outcomes SET i = -1 - i WHERE step_no = :step_no AND current = 1;
+
+-- name: end_moved
+DROP TABLE moved;
+
+-- name: end_fresh
+DROP TABLE fresh;
+
+-- name: kept_count
+SELECT count(*) FROM moved;
+
+-- name: derived_paths
+SELECT DISTINCT f.path FROM files f WHERE f.run_no = :run_no AND f.step_no = :step_no AND f.kind = 'append';
+
+-- name: files_taken_back
+SELECT f.* FROM steps s JOIN tasks t ON t.step_no = s.step_no AND t.current = 0
+JOIN files f ON f.task_no = t.task_no
+WHERE s.run_no = :run_no AND f.state <> 'moved';
+
+-- == what doctor asks ==
+
+-- name: runs_unended
+SELECT * FROM runs WHERE state IN ('running', 'waiting', 'interrupted') AND superseded_by IS NULL ORDER BY run_no;
+
+-- name: tasks_without_outcome
+SELECT count(*) FROM tasks t LEFT JOIN outcomes o ON o.step_no = t.step_no AND o.i = t.i AND o.current = 1
+WHERE t.step_no = ? AND t.current = 1 AND o.outcome_no IS NULL;
+
+-- name: outcomes_without_task
+SELECT count(*) FROM outcomes o LEFT JOIN tasks t ON t.task_no = o.task_no
+WHERE o.step_no = ? AND o.current = 1
+  AND (t.task_no IS NULL OR t.current = 0 OR t.step_no <> o.step_no OR t.i <> o.i);
+
+-- name: last_outcome
+SELECT max(o.outcome_no) FROM steps s JOIN outcomes o ON o.step_no = s.step_no WHERE s.run_no = :run_no;
+
+-- name: last_end
+SELECT max(end_order) FROM ends WHERE run_no = :run_no;
+
+-- name: last_place
+SELECT max(i) FROM outcomes WHERE step_no = ? AND current = 1;
+
+-- name: append_targets
+SELECT * FROM files WHERE run_no = :run_no AND step_no = :step_no AND kind = 'append' ORDER BY file_no;
+
+-- name: files_recorded
+SELECT file_no, path, state, size_bytes, hash FROM files
+WHERE run_no = :run_no AND file_no > :after AND hash IS NOT NULL
+ORDER BY file_no LIMIT :most;
+
+-- name: records_in_files
+SELECT o.outcome_no, o.record FROM steps s JOIN outcomes o ON o.step_no = s.step_no
+WHERE s.run_no = :run_no AND o.outcome_no > :after AND o.form = 'file' AND o.current = 1
+ORDER BY o.outcome_no LIMIT :most;

@@ -1,0 +1,162 @@
+"""A failure is a file, one an input: brought up to date in its place, and at most a hundred new ones of a kind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.core.errors import Place
+from penstock.core.model import Item, Record, Step, Verdict
+from penstock.store import fixtures
+from penstock.store.journal import Journal
+from penstock.store.layout import Layout
+from tests.doubles import TickingClock, begin, ended, item, json_record, shell, take, text_record
+
+RUN = {"run": "r1", "workflow": "flow.yaml"}
+
+
+class Room:
+    """A run of the step `a` whose failures are kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.layout = Layout(folder)
+        self.journal = Journal(folder / "journal.db", TickingClock())
+        self.step = Step("a", shell("verify {{item}}"), Place("flow.yaml", 1, 1))
+        _, steps = begin(self.journal, self.layout, "a")
+        self.step_no = steps["a"]
+        self.folder = self.layout.fixtures / "a"
+
+    def fail(
+        self,
+        row: Item,
+        verdict: Verdict = Verdict.FAILED,
+        reason: str = "exit status 1",
+        stderr: str = "",
+        record: Record | None = None,
+    ) -> None:
+        task = take(self.journal, self.step_no, row)
+        outcome = ended(task, verdict, record, "exit" if verdict is Verdict.FAILED else None, reason, stderr)
+        fixtures.keep(self.journal, self.layout.fixtures, self.step, self.step_no, RUN, outcome)
+
+    def kept(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir())
+
+    def read(self, row: Item) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads((self.folder / f"{row.digest[:8].hex()}.json").read_bytes())
+        return told
+
+    def counts(self) -> list[tuple[int, int]]:
+        return [
+            (row["written"], row["counted"])
+            for sign in ("failed | exit | exit status # | boom", "failed | exit | exit status # | other")
+            for row in self.journal.database.all("signature_counts", (self.step_no, sign))
+        ]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    made = Room(tmp_path)
+    yield made
+    made.journal.close()
+
+
+def test_a_fixture_tells_the_input_the_command_and_every_attempt(room: Room) -> None:
+    row = item(3, '{"n": "한국어"}'.encode())
+    room.fail(row, stderr="Traceback\nKeyError: 'x'")
+    told = room.read(row)
+    assert told == {
+        "step": "a",
+        "key": row.key,
+        "verdict": "failed",
+        "signature": 'failed | exit | exit status # | KeyError: "…"',
+        "reason": "exit status 1",
+        "input": '{"n": "한국어"}',
+        "command": "verify {{item}}",
+        "values": {},
+        "answer": None,
+        "attempts": [
+            {
+                "number": 1,
+                "at": "2023-11-14T22:13:20.000Z",
+                "elapsed_s": 0.25,
+                "kind": "exit",
+                "reason": "exit status 1",
+                "stderr": "Traceback\nKeyError: 'x'",
+            }
+        ],
+        "run": "r1",
+        "workflow": "flow.yaml",
+    }
+    assert "한국어".encode() in (room.folder / f"{row.key}.json").read_bytes()
+
+
+def test_a_rejected_item_keeps_its_answer(room: Room) -> None:
+    room.fail(item(0), Verdict.REJECTED, 'its output says "ok": false', record=json_record(b'{"ok":false,"p":0.10}'))
+    told = room.read(item(0))
+    assert (told["verdict"], told["answer"]) == ("rejected", {"ok": False, "p": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"), [(b"text\n", "text\n"), (b"\xff\xfe", {"base64": "//4="}), ("한".encode(), "한")]
+)
+def test_an_answer_that_is_text_is_text_and_bytes_are_base64(room: Room, body: bytes, answer: object) -> None:
+    room.fail(item(0), Verdict.REJECTED, record=text_record(body))
+    assert room.read(item(0))["answer"] == answer
+
+
+def test_a_row_that_is_no_utf8_and_a_reason_that_quotes_it_are_kept(room: Room) -> None:
+    row = item(0, b'{"a": "\xff"}')
+    room.fail(row, reason="where: '\udcff' == 'x' → false")
+    told = room.read(row)
+    assert told["input"] == {"base64": "eyJhIjogIv8ifQ=="}
+    assert told["reason"] == "where: '\udcff' == 'x' → false"
+
+
+def test_a_step_without_items_has_no_fixtures(room: Room) -> None:
+    outcome = ended(take(room.journal, room.step_no, item(0)), Verdict.FAILED)
+    single = ended(type(outcome.task)("r1", "a", 1, None), Verdict.FAILED)
+    fixtures.keep(room.journal, room.layout.fixtures, room.step, room.step_no, RUN, single)
+    assert not room.layout.fixtures.exists()
+
+
+def test_one_input_has_one_file_that_is_brought_up_to_date(room: Room) -> None:
+    room.fail(item(0, b"same"), reason="first")
+    room.fail(item(1, b"same", occurrence=1), reason="second")
+    assert room.kept() == [f"{item(0, b'same').key}.json"]
+    assert room.read(item(0, b"same"))["reason"] == "second"
+
+
+def test_a_hundred_new_files_of_one_signature_are_made_and_the_rest_is_counted(room: Room) -> None:
+    for index in range(130):
+        room.fail(item(index), stderr=f"line {index}\nboom\n")
+    assert len(room.kept()) == 100
+    assert room.counts() == [(100, 30)]
+
+
+def test_failures_of_another_signature_have_a_hundred_of_their_own(room: Room) -> None:
+    for index in range(101):
+        room.fail(item(index), stderr="boom")
+    for index in range(200, 205):
+        room.fail(item(index), stderr="other")
+    assert len(room.kept()) == 105
+    assert room.counts() == [(100, 1), (5, 0)]
+
+
+def test_a_file_that_is_there_already_is_brought_up_to_date_even_after_the_hundredth(room: Room) -> None:
+    for index in range(100):
+        room.fail(item(index), stderr="boom")
+    old = item(1000)
+    (room.folder / f"{old.key}.json").write_text("from an earlier run")
+    room.fail(old, stderr="boom")
+    assert room.read(old)["key"] == old.key
+    assert room.counts() == [(100, 0)]
+
+
+def test_nothing_half_written_is_left_beside_the_files(room: Room) -> None:
+    for index in range(3):
+        room.fail(item(index))
+    assert all(name.endswith(".json") and not name.startswith(".") for name in room.kept())
