@@ -1,0 +1,1 @@
+"""Doing: one file a kind of step, all with one signature."""

@@ -1,0 +1,14 @@
+"""Which function carries out which kind of step."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from penstock.core.model import Outcome, Shell, Step, Task
+from penstock.kinds import shell
+from penstock.kinds.tools import Tools
+
+Perform = Callable[[Task, Step, int, Tools], Awaitable[Outcome]]
+"""One attempt at a task: the task, its step, the attempt's number from 1, and the tools for it."""
+
+KINDS: dict[type, Perform] = {Shell: shell.perform}

@@ -1,0 +1,209 @@
+"""A `run` step: one attempt at one task, by one command whose text holds no value."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from penstock.core.canon import compact, parse, squeeze
+from penstock.core.model import Attempt, Form, Outcome, Piece, Record, Shell, Step, Task, Verdict
+from penstock.core.refusals import is_of_the_machine
+from penstock.kinds.private_files import PrivateFiles, keep_stderr, prepare, read, size, tail
+from penstock.kinds.shell_process import Exit, Streams, run
+from penstock.kinds.tools import Tools
+from penstock.store.layout import move
+from penstock.store.targets import digest_of, written
+
+RECORD_BYTES = 1 << 20
+"""An output up to this size becomes the task's record; a larger one stays a file."""
+
+
+async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
+    """What attempt `number` at the task came to: an outcome with that one attempt in it."""
+    shell = step.spec
+    files = prepare(task, shell.script.pieces, tools)
+    _make_way(task, tools)
+    started_at, start = tools.clock.now(), tools.clock.monotonic()
+    words = (*shell.interpreter, "-c", shell.script.text)
+    environment = _environment(task, shell, files, number, tools)
+    streams = Streams(files.item, files.stdout, files.stderr)
+    before = _seen(task, tools)
+    try:
+        ended = await run(words, tools.folder, environment, streams, step.timeout_s, tools.groups)
+    except OSError as error:
+        if is_of_the_machine(error) or error.filename in (str(tools.folder), files.item, files.stdout, files.stderr):
+            raise
+        attempt = Attempt(number, started_at, tools.clock.monotonic() - start, "start", _cannot_start(error, shell))
+        return Outcome(task, Verdict.FAILED, (attempt,), reason=attempt.reason)
+    elapsed_s = tools.clock.monotonic() - start
+    old = ended.status != 0 and before is not None and before == _seen(task, tools)
+    return _judge(task, step, Attempt(number, started_at, elapsed_s), ended, files, tools, old)
+
+
+# --- before ------------------------------------------------------------------------------------
+
+
+def _make_way(task: Task, tools: Tools) -> None:
+    """The folders of the task's own targets are there, and nothing of a lost try is in them."""
+    for name in task.files:
+        path = os.path.join(tools.folder, name)
+        _put_aside(name, tools)
+        if not os.path.isdir(os.path.dirname(path)):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+
+
+def _seen(task: Task, tools: Tools) -> tuple[int, ...] | None:
+    """What changes when the `.json` file that takes a step's whole output is written; None if there is none yet."""
+    if task.output is None:
+        return None
+    try:
+        stat = os.stat(os.path.join(tools.folder, task.output))
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _environment(task: Task, shell: Shell, files: PrivateFiles, number: int, tools: Tools) -> dict[bytes, bytes]:
+    environment = dict(tools.environment)
+    environment[b"PENSTOCK_ATTEMPT"] = b"%d" % number
+    for name, placeholder in shell.script.bindings:
+        if placeholder.root == "attempt":
+            environment[name.encode()] = b"%d" % number
+    for name, value in task.values:
+        environment[name.encode()] = value.encode("utf-8", "surrogateescape")
+    for piece, path in files.pieces:
+        environment[b"PENSTOCK_PIECE_%d" % piece] = path.encode()
+    if task.item is not None and files.item is not None:
+        environment[b"PENSTOCK_I"] = b"%d" % task.item.index
+        environment[b"PENSTOCK_ITEM_FILE"] = files.item.encode()
+    return environment
+
+
+def _cannot_start(error: OSError, shell: Shell) -> str:
+    if error.errno == errno.E2BIG:
+        return (
+            "the text and the values of its placeholders together pass the system's limit for a command: "
+            "read the row from standard input or $PENSTOCK_ITEM_FILE instead of a placeholder"
+        )
+    if error.errno == errno.ENOENT:
+        return f"{shell.interpreter[0]} is not installed"
+    return f"the command could not be started: {error.strerror}"
+
+
+# --- after -------------------------------------------------------------------------------------
+
+
+def _judge(
+    task: Task, step: Step, tried: Attempt, ended: Exit, files: PrivateFiles, tools: Tools, old: bool
+) -> Outcome:
+    """The outcome. With `old`, its output file is one of before: the command failed before it wrote to it."""
+    record, complaint = (None, None) if old else _record(task, files, tools)
+    if task.item is not None:
+        keep_stderr(files, task.item, tried.number, tools.run.out / f"{task.step_id}.err")
+    if not ended.timed_out and record is not None and _says_no(record):
+        return _answered(task, Verdict.REJECTED, tried, record, files, tools)
+    if not ended.timed_out and ended.status == 0 and complaint is None:
+        return _answered(task, Verdict.ACCEPTED, tried, record, files, tools)
+    kind, reason = _accident(step, ended, complaint)
+    for name in task.files:
+        _put_aside(name, tools)
+    said = tail(files.stderr) or tail(files.stdout)
+    attempt = Attempt(tried.number, tried.started_at, tried.elapsed_s, kind, reason, said)
+    return Outcome(task, Verdict.FAILED, (attempt,), reason=reason)
+
+
+def _answered(
+    task: Task, verdict: Verdict, tried: Attempt, record: Record | None, files: PrivateFiles, tools: Tools
+) -> Outcome:
+    pieces = tuple(piece for number, path in files.pieces for piece in _piece(task, number, path, tools))
+    own = tuple(written(tools.folder, name) for name in task.files if os.path.isfile(os.path.join(tools.folder, name)))
+    reason = 'its output says "ok": false' if verdict is Verdict.REJECTED else None
+    return Outcome(task, verdict, (tried,), record, reason, pieces, own)
+
+
+def _record(task: Task, files: PrivateFiles, tools: Tools) -> tuple[Record | None, str | None]:
+    """The record that the output is, or the sentence why it cannot be one."""
+    source = os.path.join(tools.folder, task.output) if task.output else files.stdout
+    length = size(source) if task.output else os.stat(source).st_size  # ours must be there: nobody else removes it
+    if length > RECORD_BYTES:
+        return _large_record(task, Path(source), length, tools), None
+    body = read(source) if length else b""
+    text = body.strip(b" \t\r\n")
+    if not text:
+        return Record(Form.TEXT, _without_line_end(body)), None
+    try:
+        value = parse(text)
+    except ValueError as error:
+        if text.startswith(b"{") and b"\n" not in text:
+            return None, f"its output begins with {{ and is not JSON: {error}"
+        return Record(Form.TEXT, _without_line_end(body)), None
+    plain = isinstance(value, (int, float)) or value is None
+    return Record(Form.JSON, text if plain else squeeze(text.decode()).encode()), None
+
+
+def _without_line_end(text: bytes) -> bytes:
+    return text[:-2] if text.endswith(b"\r\n") else text[:-1] if text.endswith(b"\n") else text
+
+
+def _large_record(task: Task, source: Path, length: int, tools: Tools) -> Record:
+    kept = source
+    if task.item is not None and task.output is None:
+        kept = tools.run.out / task.step_id / f"{task.item.index}.out"
+        kept.parent.mkdir(exist_ok=True)
+        source.replace(kept)
+    told = {"file": os.path.relpath(kept, tools.folder), "bytes": length, "sha256": digest_of(kept).hex()}
+    return Record(Form.FILE, compact(told).encode())
+
+
+def _says_no(record: Record) -> bool:
+    if record.form is not Form.JSON or not record.body.startswith(b"{"):
+        return False
+    value = parse(record.body)
+    return isinstance(value, dict) and value.get("ok") is False
+
+
+def _accident(step: Step, ended: Exit, complaint: str | None) -> tuple[str, str]:
+    if ended.timed_out:
+        return "timeout", f"its time was up after {step.timeout_s:g} s"
+    if ended.status < 0:
+        return "exit", f"killed by {_signal_name(-ended.status)}"
+    if ended.status > 0:
+        return "exit", f"exit status {ended.status}{_hint(ended.status)}"
+    return "output", complaint or "its output could not be read"
+
+
+def _hint(status: int) -> str:
+    if status == 126:
+        return " (found, but not executable)"
+    if status == 127:
+        return " (command not found)"
+    return f" (128 + {_signal_name(status - 128)})" if status > 128 else ""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _piece(task: Task, number: int, path: str, tools: Tools) -> Iterator[Piece]:
+    length = size(path)
+    if not length:
+        return
+    if length <= RECORD_BYTES:
+        yield Piece(number, read(path))
+        return
+    kept = tools.run.pieces / task.step_id / f"{task.index}.{number}"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(path, kept)
+    yield Piece(number, None, str(kept.relative_to(tools.run.root)))
+
+
+def _put_aside(name: str, tools: Tools) -> None:
+    """A file of this task that is no result goes to the run's folder."""
+    if os.path.lexists(os.path.join(tools.folder, name)):
+        move(tools.folder / name, tools.run.failed / name)

@@ -1,0 +1,32 @@
+"""Every effect that a kind of step may use. Nothing else reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from penstock.core.seams import Clock, Recorder
+from penstock.kinds.groups import Groups
+from penstock.store.layout import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a task is carried out with.
+
+    `folder` is the workflow's, where commands run; `run` the run's; `slot` a folder that no other
+    task in flight uses. `environment` is what a command of this step is given before its item's
+    own values, encoded. `pause` waits for so many seconds.
+    """
+
+    recorder: Recorder
+    clock: Clock
+    random: Random
+    pause: Callable[[float], Awaitable[None]]
+    folder: Path
+    run: RunFolder
+    slot: Path
+    environment: Mapping[bytes, bytes]
+    groups: Groups | None = None
