@@ -1,0 +1,1 @@
+"""Running: the loop, and the backends that carry out its tasks."""

@@ -1,0 +1,23 @@
+"""Where tasks are carried out: submit, wait, poll, cancel."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from penstock.core.model import Outcome, Step, Task
+
+
+class Backend(Protocol):
+    """Carries out tasks side by side. Each submitted task comes back once, as an outcome."""
+
+    def submit(self, task: Task, step: Step) -> None:
+        """The task is on its way."""
+
+    async def wait(self, at_most_s: float) -> None:
+        """Returns when something has ended, or after that time."""
+
+    def poll(self) -> list[Outcome]:
+        """What has ended since the last call, in the order of the ends."""
+
+    async def cancel(self) -> None:
+        """What is under way is killed and gives no outcome."""

@@ -1,0 +1,128 @@
+"""Where the rows of a step come from, one at a time: a file, a list in the workflow, another step's records."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from penstock.core.canon import compact, parse
+from penstock.core.model import Verdict
+from penstock.store.database import Row
+from penstock.store.items import Row as FileRow
+from penstock.store.journal import Journal
+
+PAGE = 64
+TAKEN_BY_BRANCH: dict[str | None, frozenset[str]] = {
+    None: frozenset({Verdict.ACCEPTED.value, Verdict.REJECTED.value}),
+    "accepted": frozenset({Verdict.ACCEPTED.value}),
+    "rejected": frozenset({Verdict.REJECTED.value}),
+    "failed": frozenset({Verdict.FAILED.value}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A row that a step may take: its place, exact text, value, and a sentence if it could not be read."""
+
+    index: int
+    text: bytes
+    value: object
+    fault: str | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """The first 16 bytes of the SHA-256 of its text."""
+        return hashlib.sha256(self.text).digest()[:16]
+
+
+class Feed(Protocol):
+    """Gives rows as they come."""
+
+    ended: bool
+    """Whether the last row has been given."""
+
+    def take(self) -> Arrival | None:
+        """The next row; None if there is none now (for good, if `ended`)."""
+
+    def close(self) -> None:
+        """Nothing more is read."""
+
+
+class RowFeed:
+    """Rows of a file or a list: the next one is always there until they end."""
+
+    def __init__(self, rows: Iterator[FileRow]) -> None:
+        self._rows = rows
+        self.ended = False
+
+    def take(self) -> Arrival | None:
+        """The next row; None at the end."""
+        row = next(self._rows, None)
+        if row is None:
+            self.ended = True
+            return None
+        return Arrival(row.index, row.text, row.data, row.fault)
+
+    def close(self) -> None:
+        """The file is closed."""
+        close = getattr(self._rows, "close", None)
+        if close is not None:
+            close()
+
+
+class StepFeed:
+    """The records of a step, in the order in which they are committed, read from the journal a page at a time."""
+
+    def __init__(self, journal: Journal, above_no: int, branch: str | None, above_ended: Callable[[], bool]) -> None:
+        self._journal = journal
+        self._above_no = above_no
+        self._verdicts = TAKEN_BY_BRANCH[branch]
+        self._above_ended = above_ended
+        self._after = 0
+        self._page: deque[Row] = deque()
+        self.ended = False
+
+    def take(self) -> Arrival | None:
+        """The next record of the branch; None if none has been committed since."""
+        while True:
+            if not self._page and not self._turn():
+                return None
+            row = self._page.popleft()
+            if row["verdict"] in self._verdicts:
+                return _arrival(row)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _turn(self) -> bool:
+        ended_before = self._above_ended()
+        values = {"step_no": self._above_no, "after": self._after, "most": PAGE}
+        self._page.extend(self._journal.database.all("records_by_end", values))
+        if self._page:
+            self._after = self._page[-1]["outcome_no"]
+            return True
+        self.ended = ended_before
+        return False
+
+
+def _arrival(row: Row) -> Arrival:
+    if row["verdict"] == Verdict.FAILED.value:
+        return _failure(row)
+    if row["form"] == "text":
+        return Arrival(row["i"], row["record"], row["record"].decode("utf-8", "surrogateescape"))
+    return Arrival(row["i"], row["record"], parse(row["record"]))
+
+
+def _failure(row: Row) -> Arrival:
+    """What `foreach: steps.X.failed` reads: the step's input with a field `failure` beside its own."""
+    given = row["input"] or b""
+    failure = {"reason": row["reason"], "kind": row["kind"], "attempt": row["attempt"]}
+    try:
+        value = parse(given)
+    except ValueError:
+        value = given.decode("utf-8", "replace")
+    told = {**value, "failure": failure} if isinstance(value, dict) else {"input": value, "failure": failure}
+    return Arrival(row["i"], compact(told).encode(), told)

@@ -1,0 +1,269 @@
+"""The loop: while something can still move, start what may start, wait for something, commit it.
+
+    start what may start  ->  wait  ->  commit what ended  ->  end what is done  ->  round again
+
+Items are no nodes of the graph: an open step is one object with one lazy reader. A step opens when
+its needs have ended (a stream: when the step above has opened), and ends when its reader has ended
+and nothing of it is in flight. Nothing open, nothing in flight and a step still pending is a bug, and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from penstock.core.errors import BugError, OperatorError
+from penstock.core.model import Step, StepSource, StepView, Tally, Task
+from penstock.core.states import ENDED, RunState, StepState, move
+from penstock.engine.backend import Backend
+from penstock.engine.closing import End, end_of, end_unopened, finish
+from penstock.engine.opening import open_step, readiness
+from penstock.engine.site import Site
+from penstock.engine.step_run import StepRun
+from penstock.store.facts import epoch_of
+from penstock.store.logs import RunLog
+
+TICK_S = 0.05
+IDLE_S = 0.5
+BEAT_S = 1.0
+
+
+class Scheduler:
+    """Drives one run of a workflow to its end, or to where it was told to stop."""
+
+    def __init__(self, site: Site, backend: Backend, concurrency: int | None, cores: int) -> None:
+        """`concurrency` overrides every step's own; `cores` is what a step without one gets."""
+        self._site = site
+        self._backend = backend
+        self._concurrency = concurrency
+        self._cores = cores
+        self._log = RunLog(site.journal, site.run_no, site.run_id, site.folder.log)
+        self._states = {step_id: _state(site, step_no) for step_id, step_no in site.steps.items()}
+        self._resumed = {step_id for step_id in site.active if self._states[step_id] is StepState.RUNNING}
+        self._open: dict[str, StepRun] = {}
+        self.stopping = False
+        self._beat_at = (-BEAT_S, -BEAT_S)
+        self._told_at = 0.0
+        self._settling: asyncio.Future[None] | None = None
+        self._stood: object = None
+
+    def stop(self) -> None:
+        """No new task is started; those in flight end, and the run stays resumable."""
+        self.stopping = True
+
+    async def run(self) -> RunState:
+        """The state in which the run ended; `INTERRUPTED` if it was stopped before its end."""
+        try:
+            while True:
+                self._beat()
+                self._open_steps()
+                more = self._commit_and_start()
+                more = self._end_steps() or more
+                self._write_down()
+                if self._over() or self._stands_still(more):
+                    break
+                await self._backend.wait(0 if more else TICK_S if self._site.journal.pending else IDLE_S)
+        except asyncio.CancelledError:
+            await self._backend.cancel()
+            self._close()
+            raise
+        except BaseException:
+            # Nothing more is written where something could not be: `resume` brings the files up to the journal.
+            await self._backend.cancel()
+            self._let_go()
+            raise
+        held = self.held
+        self._close()
+        return RunState.WAITING if held and not self.stopping else self._end_state()
+
+    # --- one turn ------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        """The owner shows that it lives, once a second. OperatorError if another process has taken the run over.
+
+        That can be while this one was suspended, so it is asked before anything is committed; either clock may stand
+        still meanwhile.
+        """
+        site = self._site
+        now = (site.clock.monotonic(), site.clock.now())
+        if all(abs(new - old) < BEAT_S for new, old in zip(now, self._beat_at, strict=True)):
+            return
+        self._beat_at = now
+        newest = epoch_of(site.journal.database, site.run_no)
+        if newest != site.epoch:
+            raise OperatorError(
+                f"another process has taken over run {site.run_id}: this one stops, and its commands are killed",
+                "`penstock status` shows how the run goes on",
+            )
+        site.journal.beat(site.run_no, site.epoch)
+
+    def _open_steps(self) -> None:
+        """Steps whose needs have ended open, or end unopened; one end may let others follow."""
+        moved = True
+        while moved and not self.stopping:
+            moved = False
+            for step in self._site.workflow.steps:
+                if step.id not in self._site.active or step.id in self._open or self._states[step.id] in ENDED:
+                    continue
+                if self._open_one(step):
+                    moved = True
+
+    def _open_one(self, step: Step) -> bool:
+        """Whether the step has opened or ended."""
+        resumed = step.id in self._resumed
+        ready = self._above_is_open(step) if resumed else readiness(self._site, step, self._states)
+        if ready is False:
+            return False
+        opened = ready if isinstance(ready, End) else self._opened(step, resumed)
+        if isinstance(opened, End):
+            end_unopened(self._site, step, opened)
+            self._ended(step, opened, Tally(total=0), None)
+            return True
+        self._resumed.discard(step.id)
+        self._states[step.id] = StepState.RUNNING
+        self._open[step.id] = opened
+        self._site.listener.step(opened.view())
+        return True
+
+    def _above_is_open(self, step: Step) -> bool:
+        """Whether the step that this one streams from has opened in this life too, or ended: its files come first."""
+        above = step.foreach.step if isinstance(step.foreach, StepSource) else None
+        return above is None or above in self._open or self._states[above] in ENDED
+
+    def _opened(self, step: Step, resumed: bool) -> StepRun | End:
+        return open_step(self._site, step, self._states, self._open, resumed)
+
+    def _commit_and_start(self) -> bool:
+        """What has ended is committed and as much is taken in; whether there are rows that could be looked at at once.
+
+        Both are one transaction, and a command is started only when it is durable that its row is in flight.
+        """
+        tasks: list[tuple[Task, Step]] = []
+        with self._site.journal.turn():
+            self._commit()
+            more = not self.stopping and self._take(tasks)
+        for task, step in tasks:
+            self._backend.submit(task, step)
+        self._tell()
+        return more
+
+    def _take(self, tasks: list[tuple[Task, Step]]) -> bool:
+        """Fills each open step up to its concurrency; whether one has only paused."""
+        more = False
+        for run in self._open.values():
+            while run.in_flight < self._width(run.step) and not run.exhausted:
+                task = run.next_task()
+                if task is None:
+                    more = more or run.paused
+                    break
+                tasks.append((task, run.step))
+        return more
+
+    def _width(self, step: Step) -> int:
+        return self._concurrency or step.concurrency or self._cores
+
+    def _commit(self) -> None:
+        for outcome in self._backend.poll():
+            self._open[outcome.task.step_id].commit(outcome)
+
+    def _tell(self) -> None:
+        """The listener hears what is durable now; of the standing of each step at most ten times a second."""
+        for run in self._open.values():
+            for outcome in run.told():
+                self._site.listener.outcome(outcome)
+        now = self._site.clock.monotonic()
+        if now - self._told_at >= 0.1:
+            self._told_at = now
+            for run in self._open.values():
+                self._site.listener.step(run.view())
+
+    def _end_steps(self) -> bool:
+        """Ends every step that has nothing left; whether there was one."""
+        done = [run for run in self._open.values() if run.exhausted and run.in_flight == 0 and not run.held]
+        for run in done:
+            self._end(run)
+        return bool(done)
+
+    def _end(self, run: StepRun) -> None:
+        step = run.step
+        above = self._states.get(step.foreach.step) if isinstance(step.foreach, StepSource) else None
+        end = end_of(self._site, run, above)
+        finish(self._site, run, end)
+        del self._open[step.id]
+        self._ended(step, end, run.tally(), run.view().seconds)
+
+    def _write_down(self) -> None:
+        """The derived files follow the journal, and the journal goes to the disk."""
+        site = self._site
+        if site.journal.due() and (self._settling is None or self._settling.done()):
+            for run in self._open.values():
+                run.sequence.advance()
+            self._log.advance()
+            self._settle()
+
+    def _settle(self) -> None:
+        """A sync is under way in another thread; what the one before came to is raised here."""
+        if self._settling is not None:
+            self._settling.result()
+        self._settling = asyncio.get_running_loop().run_in_executor(None, self._site.journal.settling())
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def _over(self) -> bool:
+        if self.in_flight:
+            return False
+        return self.stopping or all(self._states[step_id] in ENDED for step_id in self._site.active)
+
+    @property
+    def in_flight(self) -> int:
+        """Tasks that were given out and have not come back."""
+        return sum(run.in_flight for run in self._open.values())
+
+    def _stands_still(self, more: bool) -> bool:
+        """Whether all that is left waits for a person's word. BugError if nothing can move for no such reason."""
+        standing = (dict(self._states), sum(run.done for run in self._open.values()))
+        still = not more and not self.in_flight and standing == self._stood
+        self._stood = standing
+        if not still:
+            return False
+        if self.held:
+            return True
+        pending = sorted(step_id for step_id in self._site.active if self._states[step_id] not in ENDED)
+        raise BugError(f"nothing is in flight and nothing can start, but these steps have not ended: {pending}")
+
+    @property
+    def held(self) -> list[str]:
+        """Tasks that were in flight in an earlier life and must not be done again without a person's word."""
+        return [place for run in self._open.values() for place in run.held]
+
+    def _close(self) -> None:
+        for run in self._open.values():
+            run.sequence.advance()
+            run.close()
+        self._log.advance()
+        self._log.close()
+        self._site.journal.settle()
+
+    def _let_go(self) -> None:
+        for close in (*(run.close for run in self._open.values()), self._log.close):
+            with suppress(OSError):  # what is still in memory may not fit on the disk either
+                close()
+
+    def _end_state(self) -> RunState:
+        states = {self._states[step_id] for step_id in self._site.active}
+        if not states <= ENDED:
+            return RunState.INTERRUPTED
+        if StepState.FAILED in states:
+            return RunState.FAILED
+        return RunState.REJECTED if StepState.REJECTED in states else RunState.SUCCEEDED
+
+    def _ended(self, step: Step, end: End, tally: Tally, seconds: float | None) -> None:
+        self._states[step.id] = move(step.id, self._states[step.id], end.state)
+        view = StepView(step.id, end.state.value, end.reason, step.foreach is not None, tally, seconds)
+        self._site.listener.step(view)
+
+
+def _state(site: Site, step_no: int) -> StepState:
+    row = site.journal.database.one("step_by_no", (step_no,))
+    assert row is not None
+    return StepState(row["state"])

@@ -1,0 +1,63 @@
+"""What all steps of one run share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from penstock.core.model import Step, StepSource, Workflow
+from penstock.core.seams import Clock, Listener
+from penstock.engine.names import Names
+from penstock.store.journal import Journal
+from penstock.store.layout import Layout, RunFolder
+from penstock.store.targets import Permit
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One run in one folder. `steps` maps each step's id to its row in the journal; those not in `active` ended in
+    an earlier run that this one stands on (`--only`).
+
+    `redo` are tasks in flight (`STEP` or `STEP:KEY`) that a person allows to be done again. `epoch` tells
+    this life of the run from those before it. `environ` is Penstock's own environment without any declared secret;
+    `secrets` the values of those.
+    """
+
+    workflow: Workflow
+    journal: Journal
+    layout: Layout
+    run_no: int
+    run_id: str
+    epoch: int
+    steps: Mapping[str, int]
+    active: frozenset[str]
+    names: Names
+    environ: Mapping[str, str]
+    secrets: Mapping[str, str]
+    clock: Clock
+    listener: Listener
+    redo: frozenset[str] = frozenset()
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's own folder."""
+        return self.layout.run(self.run_id)
+
+    def env_of(self, step: Step) -> dict[str, str]:
+        """What a command of this step finds in its environment, before its item's own variables."""
+        env = {name: value for name, value in self.environ.items() if name not in {"BASH_ENV", "SHELLOPTS", "BASHOPTS"}}
+        env |= dict(self.workflow.env) | dict(step.env) | {name: self.secrets[name] for name in step.secrets}
+        return env | {
+            "PENSTOCK_RUN_ID": self.run_id,
+            "PENSTOCK_RUN_DIR": str(self.folder.root),
+            "PENSTOCK_STEP": step.id,
+        }
+
+    def permit_of(self, step: Step) -> Permit:
+        """What the author said about files that are there already."""
+        return Permit(step.keep, step.replace)
+
+    def streamed(self, step_id: str) -> bool:
+        """Whether a step reads this one's records, so that its items' texts are kept."""
+        sources = (step.foreach for step in self.workflow.steps)
+        return any(isinstance(source, StepSource) and source.step == step_id for source in sources)
