@@ -1,0 +1,184 @@
+"""One life of a run: the journal, the loop, the machine and its signals put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from penstock.api.clock import CLOCK
+from penstock.api.folder import processors
+from penstock.core.errors import OperatorError
+from penstock.core.model import Options, RunView, Step, Workflow
+from penstock.core.seams import Listener
+from penstock.core.states import RunState
+from penstock.engine.local import LocalBackend
+from penstock.engine.names import Names
+from penstock.engine.scheduler import Scheduler
+from penstock.engine.site import Site
+from penstock.kinds.groups import Groups, Supervisor, watched
+from penstock.kinds.shell_process import keep_descriptors
+from penstock.kinds.tools import Tools
+from penstock.store import facts, targets
+from penstock.store.database import Row
+from penstock.store.journal import Journal
+from penstock.store.layout import Layout
+from penstock.store.process import this_process
+
+TERM_S = 10.0
+"""After SIGTERM or SIGHUP, what is in flight has this long to end."""
+
+
+def drive(
+    journal: Journal,
+    layout: Layout,
+    workflow: Workflow,
+    run_no: int,
+    options: Options,
+    secrets: dict[str, str],
+    listener: Listener,
+    redo: frozenset[str] = frozenset(),
+) -> RunState:
+    """Runs what of the run has not ended; the state that the journal has for it then.
+
+    `redo` are the tasks in flight (`STEP` or `STEP:KEY`) that a person allows to be done again.
+    Whatever raises leaves the run interrupted, without an owner, and no process of it alive.
+    """
+    epoch = journal.take_run(run_no, this_process())
+    state, reason = RunState.INTERRUPTED, None
+    try:
+        moved = targets.clear_the_way(journal, layout, workflow.file.name, run_no, options.only)
+        if moved:
+            journal.event(run_no, "moved", "files", f"{moved} files of earlier runs are in those runs' folders")
+        row = journal.database.one("run_by_no", {"run_no": run_no})
+        assert row is not None
+        listener.begin(_with_places(facts.view(journal.database, layout, row, CLOCK), workflow))
+        site = _site(journal, layout, workflow, row, epoch, secrets, listener, redo)
+        state = asyncio.run(_loop(site, options.concurrency))
+    except OperatorError as error:
+        reason = str(error)
+        raise
+    finally:
+        if facts.epoch_of(journal.database, run_no) == epoch:
+            journal.end_run(run_no, epoch, state, reason)
+    return state
+
+
+def _with_places(view: RunView, workflow: Workflow) -> RunView:
+    """The view, with where in the file each step stands: an error names it."""
+    return replace(view, steps=tuple(replace(step, place=workflow.step(step.id).at) for step in view.steps))
+
+
+async def _loop(site: Site, concurrency: int | None) -> RunState:
+    keep_descriptors()
+    with contextlib.suppress(asyncio.CancelledError), watched(site.folder.groups, site.run_id) as (groups, watcher):
+        backend = LocalBackend(site.folder.slots, partial(_tools, site, groups))
+        keeping = asyncio.ensure_future(_keep(watcher))
+        try:
+            scheduler = Scheduler(site, backend, concurrency, processors())
+            running = asyncio.ensure_future(scheduler.run())
+            _obey_signals(scheduler, running, site.listener)
+            state = await running
+            for place in scheduler.held:
+                site.listener.note(_held(place, site.run_id))
+            return state
+        finally:
+            keeping.cancel()
+            backend.close()
+    return RunState.INTERRUPTED
+
+
+async def _keep(watcher: Supervisor) -> None:
+    """There is a supervisor, whoever kills one."""
+    while True:
+        await asyncio.sleep(1)
+        watcher.renew()
+
+
+def _held(place: str, run_id: str) -> str:
+    return (
+        f"{place} was in flight when Penstock died, and its step is `idempotent: false`: it waits for your word\n"
+        f"  `penstock resume {run_id} --redo {place}` does it again,\n"
+        f"  `penstock resume {run_id} --settle {place}=accepted` (or =failed) says how it ended"
+    )
+
+
+def _obey_signals(scheduler: Scheduler, running: asyncio.Future[RunState], listener: Listener) -> None:
+    """SIGINT: what is in flight ends and nothing new starts; again: it is killed. TERM and HUP: with a deadline."""
+    loop = asyncio.get_running_loop()
+    told: set[signal.Signals] = set()
+
+    def interrupted(number: signal.Signals) -> None:
+        if number in told or (number is signal.SIGINT and told):
+            running.cancel()
+            return
+        told.add(number)
+        scheduler.stop()
+        if number is not signal.SIGINT:
+            loop.call_later(TERM_S, running.cancel)
+        if len(told) == 1:
+            left = "Ctrl-C again kills them" if number is signal.SIGINT else f"they have {TERM_S:g} s"
+            listener.note(f"stopping: {scheduler.in_flight} tasks in flight may end ({left}); nothing new starts")
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue  # nohup
+        loop.add_signal_handler(number, interrupted, number)
+
+
+def _tools(site: Site, groups: Groups, step: Step, slot: Path) -> Tools:
+    environment = {os.fsencode(name): os.fsencode(value) for name, value in site.env_of(step).items()}
+    return Tools(
+        recorder=site.journal,
+        clock=site.clock,
+        random=random.Random(),
+        pause=asyncio.sleep,
+        folder=site.layout.folder,
+        run=site.folder,
+        slot=slot,
+        environment=environment,
+        groups=groups,
+    )
+
+
+def _site(
+    journal: Journal,
+    layout: Layout,
+    workflow: Workflow,
+    row: Row,
+    epoch: int,
+    secrets: dict[str, str],
+    listener: Listener,
+    redo: frozenset[str],
+) -> Site:
+    rows = journal.database.all("steps_of", {"run_no": row["run_no"]})
+    active = {step["step_id"]: step["step_no"] for step in rows}
+    steps = active
+    if row["base_no"] is not None:
+        base = journal.database.all("steps_of", {"run_no": row["base_no"]})
+        steps = {step["step_id"]: step["step_no"] for step in base} | active
+    environ = {name: value for name, value in os.environ.items() if name not in workflow.secrets}
+    about = {"id": row["run_id"], "dir": str(layout.run(row["run_id"]).root), "name": workflow.name}
+    names = Names(workflow, environ, about)
+    names.attach(journal, steps)
+    return Site(
+        workflow=workflow,
+        journal=journal,
+        layout=layout,
+        run_no=row["run_no"],
+        run_id=row["run_id"],
+        epoch=epoch,
+        steps=steps,
+        active=frozenset(active),
+        names=names,
+        environ=environ,
+        secrets=secrets,
+        clock=CLOCK,
+        listener=listener,
+        redo=redo,
+    )

@@ -1,0 +1,69 @@
+"""From a path that a person typed to a Workflow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from penstock.core.errors import OperatorError, UsageError
+from penstock.core.model import Workflow
+from penstock.load.build import load as build
+from penstock.load.dotenv import read as read_dotenv
+
+NAMES = ("workflow.yaml", "workflow.yml", "penstock.yaml", "penstock.yml")
+"""What a workflow file is called where only its folder is named, in this order."""
+
+
+def locate(path: Path) -> Path:
+    """The workflow file that a path means: the file itself, or the one in a folder. UsageError if there is none."""
+    if path.is_dir():
+        found = next((path / name for name in NAMES if (path / name).is_file()), None)
+        if found is None:
+            where = "this folder" if path == Path() else str(path)
+            raise UsageError(
+                f"there is no workflow in {where}: it has no {' or '.join(NAMES[::2])}",
+                "name the file, or make a new project with `penstock init`",
+            )
+        return found
+    if not path.exists():
+        raise UsageError(f"{path} does not exist", "name a workflow file, or the folder that it is in")
+    return path
+
+
+def load(path: Path, variables: Mapping[str, str] | None = None, text: str | None = None) -> Workflow:
+    """The workflow in a file. WorkflowError holds every problem at once.
+
+    `variables` override entries of its `env`; `text` is read in place of the file (a run's snapshot).
+    """
+    return build(locate(path) if text is None else path, overrides=variables or {}, environ=os.environ, text=text)
+
+
+def schema_text() -> str:
+    """The JSON Schema of the workflow file, as it is shipped for editors."""
+    return resources.files("penstock.load").joinpath("workflow.schema.json").read_text(encoding="utf-8")
+
+
+def secrets(workflow: Workflow) -> dict[str, str]:
+    """The values of all secrets that the workflow declares and the environment or `.env` has.
+
+    OperatorError names those that a step asks for and nobody has.
+    """
+    file = workflow.folder / ".env"
+    listed = read_dotenv(file) if workflow.secrets and file.is_file() else {}
+    values = {name: os.environ.get(name) or listed.get(name) or "" for name in workflow.secrets}
+    asked = {name: step.id for step in workflow.steps for name in step.secrets}
+    missing = [f"{name} (step {step_id})" for name, step_id in asked.items() if not values.get(name)]
+    if missing:
+        raise OperatorError(
+            f"no value for the secret {', '.join(missing)}",
+            f"set it in the environment, or in {file.name} beside the workflow",
+        )
+    short = [name for name, value in values.items() if value and len(value) < 8]
+    if short:
+        raise OperatorError(
+            f"the secret {', '.join(short)} is shorter than eight characters: it could not be told from ordinary text",
+            "use a longer secret, or declare it under `env` if it is none",
+        )
+    return {name: value for name, value in values.items() if value}

@@ -1,0 +1,170 @@
+"""Run and resume: what must hold before a run begins or goes on."""
+
+from __future__ import annotations
+
+import secrets as randomness
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from penstock.api import reopening
+from penstock.api.clock import CLOCK
+from penstock.api.driving import drive
+from penstock.api.folder import existing, held
+from penstock.api.loading import load, locate, secrets
+from penstock.api.owning import take_over
+from penstock.api.strangers import strangers
+from penstock.core.errors import UsageError, WorkflowError
+from penstock.core.model import Options, Resumption, RunView, Step, Workflow
+from penstock.core.seams import Listener
+from penstock.core.states import RunState, StepState
+from penstock.store import facts
+from penstock.store.database import Row
+from penstock.store.journal import Journal
+from penstock.store.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended or was stopped: its state, and what the journal says of it."""
+
+    state: RunState
+    view: RunView
+    fixtures: Path
+
+
+def run(path: Path, options: Options, listener: Listener) -> Ended:
+    """Runs a workflow from its beginning in this process; returns when it has ended or was interrupted."""
+    file = locate(path)
+    workflow = load(file, dict(options.variables))
+    values = secrets(workflow)
+    layout = Layout(workflow.folder.absolute())
+    with held(layout) as journal:
+        take_over(journal, layout, listener)
+        base = _base(journal, workflow, options.only)
+        found = strangers(journal, layout, workflow, values, options.only)
+        if found:
+            raise WorkflowError(tuple(found.values()))
+        run_id = _new_id(journal)
+        folder = layout.run(run_id)
+        folder.make()
+        folder.snapshot.write_text(workflow.source, encoding="utf-8")
+        ids = [options.only] if options.only else [step.id for step in workflow.steps]
+        told = {"only": options.only, "vars": dict(options.variables), "concurrency": options.concurrency}
+        run_no = journal.begin_run(run_id, file.name, workflow.name, ids, told, base["run_no"] if base else None)
+        journal.supersede(run_no, file.name)
+        return _ended(journal, layout, run_no, drive(journal, layout, workflow, run_no, options, values, listener))
+
+
+def resume(folder: Path, run_id: str | None, asked: Resumption, listener: Listener) -> Ended:
+    """Goes on with a run that did not end: what has a verdict stands, what was in flight is done again."""
+    layout = existing(folder)
+    with held(layout) as journal:
+        row = facts.find(journal.database, run_id)
+        run_no = row["run_no"]
+        killed = take_over(journal, layout, listener)
+        later = journal.database.one("newest_run_of", {"workflow": row["workflow"], "before": 1 << 62})
+        newer = later["run_id"] if later is not None and later["run_no"] > run_no else None
+        reopening.refuse(facts.view(journal.database, layout, row, CLOCK), newer, asked)
+        options = _options(row)
+        text = layout.run(row["run_id"]).snapshot.read_text(encoding="utf-8")
+        workflow = load(layout.folder / row["workflow"], dict(options.variables), text)
+        values = secrets(workflow)
+        listener.note(_found(facts.view(journal.database, layout, row, CLOCK), killed))
+        reopened = reopening.apply(journal, layout, workflow, row, asked)
+        for sentence in reopened.told:
+            listener.note(f"  {sentence}")
+        state = drive(journal, layout, workflow, run_no, options, values, listener, reopened.redo)
+        return _ended(journal, layout, run_no, state)
+
+
+def _options(row: Row) -> Options:
+    """What the command line asked of a run when it began."""
+    told = facts.options_of(row)
+    only, variables, concurrency = told.get("only"), told.get("vars"), told.get("concurrency")
+    return Options(
+        only if isinstance(only, str) else None,
+        tuple(variables.items()) if isinstance(variables, dict) else (),
+        concurrency if isinstance(concurrency, int) else None,
+    )
+
+
+def _ended(journal: Journal, layout: Layout, run_no: int, state: RunState) -> Ended:
+    row = journal.database.one("run_by_no", {"run_no": run_no})
+    assert row is not None
+    return Ended(state, facts.view(journal.database, layout, row, CLOCK), layout.fixtures)
+
+
+# --- before a run ------------------------------------------------------------------------------
+
+
+def _base(journal: Journal, workflow: Workflow, only: str | None) -> Row | None:
+    """The run on whose finished steps an `--only` run stands; UsageError where they did not finish."""
+    if only is None:
+        return None
+    if only not in {step.id for step in workflow.steps}:
+        named = ", ".join(step.id for step in workflow.steps)
+        raise UsageError(f"the workflow has no step {only}", f"its steps are: {named}")
+    step = workflow.step(only)
+    base = journal.database.one("newest_run_of", {"workflow": workflow.file.name, "before": 1 << 62})
+    if base is None:
+        if step.needs:
+            raise UsageError(
+                f"--only {only} needs a run before it: {step.needs[0].step} has not run", "run the whole first"
+            )
+        return None
+    return _standing(journal, workflow, step, base)
+
+
+def _standing(journal: Journal, workflow: Workflow, step: Step, base: Row) -> Row:
+    """The newest run that holds all that the step stands on; UsageError if any of it did not succeed there."""
+    row: Row | None = base
+    while row is not None:
+        states = {
+            found["step_id"]: found["state"] for found in journal.database.all("steps_of", {"run_no": row["run_no"]})
+        }
+        below = _below(workflow, step)
+        if below <= set(states) or row["base_no"] is None:
+            break
+        row = journal.database.one("run_by_no", {"run_no": row["base_no"]})
+    assert row is not None
+    lacking = [need for need in sorted(below) if states.get(need) != StepState.SUCCEEDED.value]
+    if lacking:
+        told = ", ".join(f"{need} ({states.get(need, 'not run')})" for need in lacking)
+        raise UsageError(
+            f"--only {step.id} stands on steps that did not succeed in run {row['run_id']}: {told}",
+            "run the whole first",
+        )
+    return row
+
+
+def _below(workflow: Workflow, step: Step) -> set[str]:
+    """The step's needs, and theirs."""
+    found: set[str] = set()
+    waiting = [need.step for need in step.needs]
+    while waiting:
+        step_id = waiting.pop()
+        if step_id not in found:
+            found.add(step_id)
+            waiting += [need.step for need in workflow.step(step_id).needs]
+    return found
+
+
+def _found(view: RunView, killed: int) -> str:
+    """What a resumed run starts from, in one sentence."""
+    done = sum(step.tally.done for step in view.steps)
+    flying = len(view.in_flight)
+    named = ", ".join(view.in_flight[:5]) + (" …" if flying > 5 else "")
+    again = f"{flying} in flight, done again: {named}" if flying else "none was in flight"
+    survivors = f"; {killed} processes of it were still alive and were killed" if killed else ""
+    return f"resuming run {view.id}: {done} tasks are finished and stand, {again}{survivors}"
+
+
+def _new_id(journal: Journal) -> str:
+    """An id that sorts after every earlier one, even if the clock was set back."""
+    row = journal.database.one("newest_run_id")
+    mark = datetime.fromtimestamp(CLOCK.now(), timezone.utc).strftime("%Y%m%d-%H%M%S")
+    if row is not None and row["run_id"][:15] >= mark:
+        last = datetime.strptime(row["run_id"][:15], "%Y%m%d-%H%M%S").replace(tzinfo=timezone.utc).timestamp()
+        mark = datetime.fromtimestamp(last + 1, timezone.utc).strftime("%Y%m%d-%H%M%S")
+    return f"{mark}-{randomness.token_hex(2)}"

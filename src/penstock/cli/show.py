@@ -1,0 +1,217 @@
+"""Values to text: what the commands print."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from penstock.core.model import Action, Decision, Plan, RunView, StepView, Tally, Workflow
+
+MOST_CHARACTERS = 400
+"""A line that somebody else wrote is shown as far as this."""
+
+
+def printable(line: str) -> str:
+    """A line without the signs that would move the cursor, change the terminal or turn the text round."""
+    shown = "".join("\ufffd" if _acts(sign) else sign for sign in line[:MOST_CHARACTERS])
+    return f"{shown}…" if len(line) > MOST_CHARACTERS else shown
+
+
+def _acts(sign: str) -> bool:
+    """Whether a terminal does something with a sign, other than show it. Joiners belong to their letters."""
+    if sign.isprintable() or sign in "\t\u200c\u200d":
+        return False
+    return unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def cropped(text: str, width: int) -> str:
+    """The text, its end cut off if it is longer than `width` characters."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def seconds(value: float | None) -> str:
+    """`40 ms`, `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`; empty for None."""
+    if value is None:
+        return ""
+    if value < 0.0995:
+        return f"{value * 1000:.0f} ms"
+    if value < 9.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def counts(tally: Tally) -> str:
+    """`28 accepted, 2 rejected`: the verdicts that occur, and what was reused."""
+    parts = [f"{tally.accepted:,} accepted"] if tally.accepted else []
+    parts += [f"{tally.rejected:,} rejected"] if tally.rejected else []
+    parts += [f"{tally.failed:,} failed"] if tally.failed else []
+    parts += [f"{tally.skipped:,} skipped"] if tally.skipped else []
+    parts += [f"{tally.cached:,} reused"] if tally.cached else []
+    return ", ".join(parts)
+
+
+def step_line(step: StepView, width: int, with_reason: bool = True) -> str:
+    """One step that has ended or stands still: id, state, rows, seconds, reason."""
+    rows = f"  {counts(step.tally)}" if step.foreach and step.tally.done else ""
+    time = f"  {seconds(step.seconds)}" if step.seconds is not None else ""
+    reason = f"  ({step.reason})" if step.reason and with_reason else ""
+    return f"  {step.id:<{width}}  {step.state:<9}{rows}{time}{reason}".rstrip()
+
+
+def accounting(steps: Sequence[StepView]) -> list[str]:
+    """The rows of each step with items: in = accepted + rejected + failed + skipped + pending."""
+    shown = [step for step in steps if step.foreach]
+    if not shown:
+        return []
+    head = ("rows", "in", "accepted", "rejected", "failed", "skipped", "accept rate")
+    table = [head, *(_account(step) for step in shown)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    return [
+        "  "
+        + "  ".join(
+            cell.ljust(width) if n == 0 else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in table
+    ]
+
+
+def _account(step: StepView) -> tuple[str, ...]:
+    tally = step.tally
+    judged = tally.accepted + tally.rejected + tally.failed
+    rate = f"{tally.accepted / judged:.3f}" if judged else "-"
+    total = tally.done + tally.in_flight
+    return (
+        step.id,
+        *(f"{count:,}" for count in (total, tally.accepted, tally.rejected, tally.failed, tally.skipped)),
+        rate,
+    )
+
+
+def ending(run: RunView, fixtures: Path) -> list[str]:
+    """The last lines of a run: its state, the row accounting, what failed, where the logs are, what to do next."""
+    lines = [f"{run.state} in {seconds(run.seconds)}: run {run.id}"]
+    table = accounting(run.steps)
+    lines += ["", *table, ""] if table else []
+    failed = [step for step in run.steps if step.state == "failed"]
+    lines += [f"  failed  {step.id}: {printable(step.reason or '')}" for step in failed]
+    lines.append(f"  log     {short(run.folder / 'log.jsonl')}")
+    if any(step.tally.failed for step in failed):
+        lines.append(f"  output  {short(run.folder / 'out')} (what the commands printed)")
+    bad = [step for step in run.steps if step.foreach and step.tally.rejected + step.tally.failed]
+    if bad:
+        lines.append(f"  kept    {', '.join(short(fixtures / step.id) for step in bad)} (rejected and failed rows)")
+    not_kept = sum(step.not_kept for step in run.steps)
+    if not_kept:
+        lines.append(f"          {not_kept:,} more of the same kinds were counted and not kept")
+    return lines + list(_advice(run))
+
+
+def _advice(run: RunView) -> Iterable[str]:
+    """What to do next, as a command that works where we are; nothing if all is well or the run is out of date."""
+    if run.superseded_by:
+        yield f"  next    nothing: run {run.superseded_by} came after it, and it can no longer be resumed"
+    elif run.state == "interrupted":
+        yield f"  next    {_command(run)} resume {run.id}"
+    elif run.state == "failed":
+        yield f"  next    {_command(run)} resume {run.id} --failed (does again what failed, and what stands on it)"
+
+
+def _command(run: RunView) -> str:
+    """`penstock`, with the workflow's folder if we are elsewhere."""
+    folder = run.folder.parents[2]
+    return "penstock" if folder.samefile(Path()) else f"penstock -C {shlex.quote(short(folder))}"
+
+
+def status(run: RunView) -> list[str]:
+    """One run with its steps."""
+    width = max((len(step.id) for step in run.steps), default=0)
+    lines = [f"run {run.id}  {run.workflow} ({run.name})  {run.state}  {seconds(run.seconds)}"]
+    lines += [step_line(step, width) for step in run.steps]
+    table = accounting(run.steps)
+    lines += ["", *table, ""] if table else []
+    if run.in_flight and run.state == "interrupted":
+        named = ", ".join(run.in_flight[:5]) + (" …" if len(run.in_flight) > 5 else "")
+        lines.append(f"  {len(run.in_flight)} in flight when it was interrupted: {named}")
+    lines.append(f"  log     {short(run.folder / 'log.jsonl')}")
+    return [printable(line) for line in [*lines, *_advice(run)]]
+
+
+def plan(plan: Plan) -> list[str]:
+    """One line a step: what would be done, for how many items, and why."""
+    width = max(len(decision.step_id) for decision in plan.decisions)
+    return [_decision(decision, width) for decision in plan.decisions]
+
+
+def _decision(decision: Decision, width: int) -> str:
+    items = "" if decision.items is None else f"{decision.items:,}"
+    some = decision.cached and decision.action is not Action.REUSE
+    reused = f", {decision.cached:,} can be reused" if some else ""
+    return f"  {decision.action.value:<5}  {decision.step_id:<{width}}  {items:>9}  {decision.reason}{reused}"
+
+
+def tree(workflow: Workflow) -> list[str]:
+    """The steps in the file's order, each with what it needs."""
+    width = max(len(step.id) for step in workflow.steps)
+    lines = []
+    for step in workflow.steps:
+        needs = ", ".join(need.step for need in step.needs)
+        each = "*" if step.foreach is not None else " "
+        lines.append(f"  {step.id:<{width}} {each}  {'<- ' + needs if needs else ''}".rstrip())
+    return [*lines, "", "  * once for each row"] if any(step.foreach for step in workflow.steps) else lines
+
+
+def mermaid(workflow: Workflow) -> list[str]:
+    """A flowchart in Mermaid's language. Steps that stream from another are joined by a dotted arrow."""
+    lines = ["flowchart TD"]
+    for step in workflow.steps:
+        shape = f'{step.id}[["{step.id}"]]' if step.foreach is not None else f'{step.id}["{step.id}"]'
+        lines.append(f"  {shape}")
+    for step in workflow.steps:
+        arrow = "-->" if step.barrier else "-.->"
+        lines += [f"  {need.step} {arrow} {step.id}" for need in step.needs]
+    return lines
+
+
+def step_json(step: StepView) -> dict[str, object]:
+    """A step in the line that `--json` prints."""
+    tally = step.tally
+    judged = tally.accepted + tally.rejected + tally.failed
+    return {
+        "status": step.state,
+        "reason": step.reason,
+        "total": tally.done + tally.in_flight,
+        "accepted": tally.accepted,
+        "rejected": tally.rejected,
+        "failed": tally.failed,
+        "skipped": tally.skipped,
+        "cached": tally.cached,
+        "accept_rate": tally.accepted / judged if judged else None,
+        "cost": None,
+    }
+
+
+def run_json(run: RunView) -> dict[str, object]:
+    """The line that `run --json`, `resume --json` and `status --json` print."""
+    return {
+        "run": run.id,
+        "status": run.state,
+        "steps": {step.id: step_json(step) for step in run.steps},
+        "cost": None,
+        "calls": 0,
+        "seconds": round(run.seconds, 3),
+    }
+
+
+def short(path: Path) -> str:
+    """The path as a person in this folder would type it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("../..") else relative
