@@ -128,7 +128,7 @@ class ScriptedBackend:
         self.ended: list[Outcome] = []
         self.most_at_once: dict[str, int] = {}
         self.cancelled = False
-        self._answer = answer or (lambda task, step: ended(task))
+        self.answer = answer or (lambda task, step: ended(task))
         self._pick = pick
         self._each_wait = each_wait
         self._in_flight: list[tuple[Task, Step]] = []
@@ -147,7 +147,7 @@ class ScriptedBackend:
         self._each_wait(self)
         chosen = self._pick([task for task, _ in self._in_flight]) if self._in_flight else -1
         if chosen >= 0:
-            outcome = self._answer(*self._in_flight.pop(chosen))
+            outcome = self.answer(*self._in_flight.pop(chosen))
             self.ended.append(outcome)
             self._fresh.append(outcome)
 

@@ -50,6 +50,8 @@ def test_it_is_right_on_the_first_run_and_on_the_second_and_after_an_edit_and_af
     applied = project.read("applied/summaries.md")
     assert applied.count("\n## ") + 1 == 28
     assert len(list((tmp_path / ".cache").glob("out_*.json"))) == DOCUMENTS
+    assert project.state("apply") == ("succeeded", "when: 0.9333 > 0.9 → true")
+    assert project.log()[-1]["reason"] == "when: 0.9333 > 0.9 → true"
     records, rate_first = by_id(project), rate(project)
 
     project.succeeds("run")

@@ -57,7 +57,7 @@ class _Planner:
         if by_need is not None and by_need.action is not Action.MAYBE:
             return by_need
         by_when = self._by_when(step)
-        if by_when is not None and by_when.action is Action.SKIP:
+        if by_when is not None and by_when.action is not Action.MAYBE:
             return by_when
         decision = self._work(step)
         unsure = by_need or by_when
@@ -115,12 +115,18 @@ class _Planner:
                 return self._over_file(step, step.foreach)
 
     def _single(self, step: Step) -> Decision:
-        if not (step.cache and step.inputs):
+        if not step.inputs:
             return Decision(step.id, Action.RUN, "a step without `inputs` always runs", 1)
+        if not step.cache:
+            return Decision(step.id, Action.RUN, "its `cache` is off, so it always runs", 1)
         writer = self._rewritten(step)
         if writer is not None:
             return Decision(step.id, Action.RUN, f"{writer} runs before it; reused if what that writes is the same", 1)
-        run_id = self.facts.stands(task_fingerprint(self._shared(step), b"", self._fixed_values(step) or ()))
+        values = self._fixed_values(step)
+        if values is None:
+            why = "whether it can be reused is not known: its text uses what only the run will give"
+            return Decision(step.id, Action.RUN, why, 1)
+        run_id = self.facts.stands(task_fingerprint(self._shared(step), b"", values))
         if run_id is not None:
             return Decision(step.id, Action.REUSE, f"its inputs are as they were in run {run_id}", 1, 1)
         return Decision(step.id, Action.RUN, "its text, inputs or env are new or changed", 1, 0)

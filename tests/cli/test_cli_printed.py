@@ -227,7 +227,7 @@ def test_init_makes_a_project_that_runs_and_overwrites_nothing(tmp_path: Path) -
     assert project.succeeds("init").out == printed
     project.succeeds("check")
     project.succeeds("run")
-    assert project.state("report") == ("succeeded", None)
+    assert project.state("report") == ("succeeded", "when: 0.6666666666666666 > 0.5 → true")
     assert project.read("report.md").startswith("| id | words | enough |\n")
     before = project.files()
     again = project.penstock("init")

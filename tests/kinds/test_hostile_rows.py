@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from penstock.rules.placeholders import Fault, ValueFault, check_sizes, resolve
 from penstock.rules.shelltext import ShellTextError, analyse
-from tests.hostile import CANARY, FORMS, FRAMES, ROWS, TOO_LARGE, Form
+from tests.hostile import CANARY, CONTEXTS, FRAMES, ROWS, TOO_LARGE, Form
 
 _PROGRAMS = {
     "show": "#!/bin/sh\n[ $# -eq 0 ] || printf '%s\\0' \"$@\" >> shown\n",
@@ -64,14 +64,18 @@ def _assert_shown(folder: Path, form: Form, value: str, done: subprocess.Complet
         assert (folder / "taken").read_bytes() == form.stdin(value).encode()
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.text)
+@pytest.mark.parametrize("form", CONTEXTS, ids=lambda form: form.text)
 def test_the_bytes_of_hostile_rows_arrive_in_each_place(form: Form, folder: Path) -> None:
-    for value in ROWS[FORMS.index(form) % 11 :: 11]:
+    for value in ROWS[CONTEXTS.index(form) % 11 :: 11]:
         _assert_shown(folder, form, value, _run_with(folder, form.text, value))
 
 
 @settings(_often, max_examples=500)
-@given(form=st.sampled_from(FORMS), frames=st.lists(st.sampled_from(FRAMES), max_size=3), value=st.sampled_from(ROWS))
+@given(
+    form=st.sampled_from(CONTEXTS),
+    frames=st.lists(st.sampled_from(FRAMES), max_size=3),
+    value=st.sampled_from(ROWS),
+)
 def test_no_frame_around_a_command_changes_what_arrives(
     form: Form, frames: list[str], value: str, folder: Path
 ) -> None:
@@ -88,12 +92,12 @@ def test_no_frame_around_a_command_changes_what_arrives(
 
 
 @settings(_often, max_examples=200)
-@given(form=st.sampled_from(FORMS), value=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
+@given(form=st.sampled_from(CONTEXTS), value=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
 def test_any_text_arrives_as_it_is(form: Form, value: str, folder: Path) -> None:
     _assert_shown(folder, form, value, _run_with(folder, form.text, value))
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.text)
+@pytest.mark.parametrize("form", CONTEXTS, ids=lambda form: form.text)
 @pytest.mark.parametrize("value", ["abc", "7", "a-b.c_d"])
 def test_a_harmless_value_gives_what_plain_substitution_gives(form: Form, value: str, folder: Path) -> None:
     naive = form.text.replace("{{item}}", value).replace("{{ item }}", value).replace("{{i}}", "7")

@@ -187,8 +187,10 @@ def test_an_attempt_begins_with_empty_pieces(bench: Bench) -> None:
 def test_a_large_piece_is_a_file_of_the_run(bench: Bench) -> None:
     outcome = bench.one(f'head -c {2 * MIB} /dev/zero >> "$PENSTOCK_PIECE_1"', targets=(appends("log"),))
     (piece,) = outcome.pieces
-    assert piece == Piece(1, None, "pieces/a/0.1")
-    assert (bench.run.root / "pieces/a/0.1").stat().st_size == 2 * MIB
+    assert outcome.task.item is not None
+    name = f"pieces/a/{outcome.task.item.key}.1"
+    assert piece == Piece(1, None, name)
+    assert (bench.run.root / name).stat().st_size == 2 * MIB
 
 
 # --- files of one item -------------------------------------------------------------------------

@@ -247,3 +247,16 @@ def test_a_log_that_is_written_anew_equals_the_one_that_grew(room: Room) -> None
 
 def test_a_time_is_utc_with_milliseconds() -> None:
     assert stamp(1_700_000_000.0625) == "2023-11-14T22:13:20.062Z"
+
+
+def test_a_step_that_was_opened_again_has_both_its_ends_in_a_log_that_is_written_anew(room: Room) -> None:
+    room.item(verdict=Verdict.FAILED)
+    room.end("a", StepState.FAILED, "1 of 1 items failed (0 allowed)")
+    room.item()
+    room.end("a")
+    assert room.subjects() == ["a:0", "a", "a:1", "a"]
+    grown = room.path.read_bytes()
+    befall(room, "gone")
+    room.log.advance()
+    assert room.path.read_bytes() == grown
+    assert [line["verdict"] for line in room.lines() if line["i"] is None] == ["failed", "succeeded"]

@@ -25,7 +25,7 @@ from penstock.kinds.groups import Groups, Supervisor, watched
 from penstock.kinds.shell_process import keep_descriptors
 from penstock.kinds.tools import Tools
 from penstock.store import facts, targets
-from penstock.store.database import Row
+from penstock.store.database import DatabaseError, Row
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout
 from penstock.store.process import this_process
@@ -50,7 +50,7 @@ def drive(
     Whatever raises leaves the run interrupted, without an owner, and no process of it alive.
     """
     epoch = journal.take_run(run_no, this_process())
-    state, reason = RunState.INTERRUPTED, None
+    state, reason, writable = RunState.INTERRUPTED, None, True
     try:
         moved = targets.clear_the_way(journal, layout, workflow.file.name, run_no, options.only)
         if moved:
@@ -63,8 +63,11 @@ def drive(
     except OperatorError as error:
         reason = str(error)
         raise
+    except DatabaseError:
+        writable = False  # to ask again takes long, and would hide what was said first; a dead owner tells enough
+        raise
     finally:
-        if facts.epoch_of(journal.database, run_no) == epoch:
+        if writable and facts.epoch_of(journal.database, run_no) == epoch:
             journal.end_run(run_no, epoch, state, reason)
     return state
 
@@ -134,7 +137,7 @@ def _obey_signals(scheduler: Scheduler, running: asyncio.Future[RunState], liste
 def _tools(site: Site, groups: Groups, step: Step, slot: Path) -> Tools:
     environment = {os.fsencode(name): os.fsencode(value) for name, value in site.env_of(step).items()}
     return Tools(
-        recorder=site.journal,
+        recorder=site,
         clock=site.clock,
         random=random.Random(),
         pause=asyncio.sleep,

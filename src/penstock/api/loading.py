@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -29,6 +30,8 @@ def locate(path: Path) -> Path:
         return found
     if not path.exists():
         raise UsageError(f"{path} does not exist", "name a workflow file, or the folder that it is in")
+    if path.name != path.name.encode("utf-8", "replace").decode():
+        raise UsageError(f"the name of {path} is not UTF-8, and the journal keeps it as text", "rename the file")
     return path
 
 
@@ -38,6 +41,20 @@ def load(path: Path, variables: Mapping[str, str] | None = None, text: str | Non
     `variables` override entries of its `env`; `text` is read in place of the file (a run's snapshot).
     """
     return build(locate(path) if text is None else path, overrides=variables or {}, environ=os.environ, text=text)
+
+
+def require_bash(workflow: Workflow) -> None:
+    """OperatorError if a step is run by bash and there is none.
+
+    Another interpreter may be what an earlier step installs; it is missed when its step begins.
+    """
+    for step in workflow.steps:
+        path = {**os.environ, **dict(workflow.env), **dict(step.env)}.get("PATH")
+        if step.spec.interpreter[0] == "bash" and shutil.which("bash", path=path) is None:
+            raise OperatorError(
+                f"bash is not on the PATH, and step {step.id} is run by it",
+                "install bash, or add its folder to PATH (`shell: sh` runs a step without it)",
+            )
 
 
 def schema_text() -> str:

@@ -10,7 +10,7 @@ from penstock.api.clock import CLOCK
 from penstock.core.errors import UsageError
 from penstock.core.model import RunView
 from penstock.store import facts
-from penstock.store.database import Database
+from penstock.store.database import Database, DatabaseError, unreadable
 from penstock.store.layout import Layout, RunFolder
 from penstock.store.logs import stamp
 
@@ -51,5 +51,7 @@ def _database(folder: Path) -> Iterator[tuple[Database, Layout]]:
     database = Database(layout.journal)
     try:
         yield database, layout
+    except DatabaseError as error:
+        raise unreadable(layout.journal, error) from error
     finally:
         database.close()

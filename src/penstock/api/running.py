@@ -11,10 +11,10 @@ from penstock.api import reopening
 from penstock.api.clock import CLOCK
 from penstock.api.driving import drive
 from penstock.api.folder import existing, held
-from penstock.api.loading import load, locate, secrets
+from penstock.api.loading import load, locate, require_bash, secrets
 from penstock.api.owning import take_over
 from penstock.api.strangers import strangers
-from penstock.core.errors import UsageError, WorkflowError
+from penstock.core.errors import OperatorError, UsageError, WorkflowError
 from penstock.core.model import Options, Resumption, RunView, Step, Workflow
 from penstock.core.seams import Listener
 from penstock.core.states import RunState, StepState
@@ -37,7 +37,9 @@ def run(path: Path, options: Options, listener: Listener) -> Ended:
     """Runs a workflow from its beginning in this process; returns when it has ended or was interrupted."""
     file = locate(path)
     workflow = load(file, dict(options.variables))
+    _named(workflow, options.only)
     values = secrets(workflow)
+    require_bash(workflow)
     layout = Layout(workflow.folder.absolute())
     with held(layout) as journal:
         take_over(journal, layout, listener)
@@ -67,15 +69,26 @@ def resume(folder: Path, run_id: str | None, asked: Resumption, listener: Listen
         newer = later["run_id"] if later is not None and later["run_no"] > run_no else None
         reopening.refuse(facts.view(journal.database, layout, row, CLOCK), newer, asked)
         options = _options(row)
-        text = layout.run(row["run_id"]).snapshot.read_text(encoding="utf-8")
+        text = _snapshot(layout, row["run_id"])
         workflow = load(layout.folder / row["workflow"], dict(options.variables), text)
         values = secrets(workflow)
+        require_bash(workflow)
         listener.note(_found(facts.view(journal.database, layout, row, CLOCK), killed))
         reopened = reopening.apply(journal, layout, workflow, row, asked)
         for sentence in reopened.told:
             listener.note(f"  {sentence}")
         state = drive(journal, layout, workflow, run_no, options, values, listener, reopened.redo)
         return _ended(journal, layout, run_no, state)
+
+
+def _snapshot(layout: Layout, run_id: str) -> str:
+    try:
+        return layout.run(run_id).snapshot.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise OperatorError(
+            f"run {run_id} cannot go on: its copy of the workflow is gone ({error.filename})",
+            "start a new run; what this one did stays in the journal (`penstock status`)",
+        ) from error
 
 
 def _options(row: Row) -> Options:
@@ -98,13 +111,17 @@ def _ended(journal: Journal, layout: Layout, run_no: int, state: RunState) -> En
 # --- before a run ------------------------------------------------------------------------------
 
 
+def _named(workflow: Workflow, only: str | None) -> None:
+    """UsageError if `--only` names no step of the workflow."""
+    if only not in {None, *(step.id for step in workflow.steps)}:
+        named = ", ".join(step.id for step in workflow.steps)
+        raise UsageError(f"the workflow has no step {only}", f"its steps are: {named}")
+
+
 def _base(journal: Journal, workflow: Workflow, only: str | None) -> Row | None:
     """The run on whose finished steps an `--only` run stands; UsageError where they did not finish."""
     if only is None:
         return None
-    if only not in {step.id for step in workflow.steps}:
-        named = ", ".join(step.id for step in workflow.steps)
-        raise UsageError(f"the workflow has no step {only}", f"its steps are: {named}")
     step = workflow.step(only)
     base = journal.database.one("newest_run_of", {"workflow": workflow.file.name, "before": 1 << 62})
     if base is None:

@@ -87,8 +87,6 @@ def main() -> None:
     _open_streams()
     try:
         status = cli.main(prog_name="penstock", complete_var="_PENSTOCK_COMPLETE", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
     except click.exceptions.Exit as error:
         status = error.exit_code
     except click.ClickException as error:
@@ -97,9 +95,6 @@ def main() -> None:
         status = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         status = 130
-    except BrokenPipeError:
-        # The reader of our output is gone (`penstock log | head`): nothing is left to say.
-        status = 141
     except PenstockError as error:
         status = _say(error)
     except OSError as error:

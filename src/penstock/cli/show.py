@@ -60,10 +60,17 @@ def counts(tally: Tally) -> str:
 
 def step_line(step: StepView, width: int, with_reason: bool = True) -> str:
     """One step that has ended or stands still: id, state, rows, seconds, reason."""
-    rows = f"  {counts(step.tally)}" if step.foreach and step.tally.done else ""
+    rows = f"  {_done(step)}" if _done(step) else ""
     time = f"  {seconds(step.seconds)}" if step.seconds is not None else ""
     reason = f"  ({step.reason})" if step.reason and with_reason else ""
     return f"  {step.id:<{width}}  {step.state:<9}{rows}{time}{reason}".rstrip()
+
+
+def _done(step: StepView) -> str:
+    """What became of the rows, or, of a step without rows, that its result was there."""
+    if not step.foreach:
+        return "reused" if step.tally.cached else ""
+    return counts(step.tally) or ("no rows" if step.state == "succeeded" else "")
 
 
 def accounting(steps: Sequence[StepView]) -> list[str]:

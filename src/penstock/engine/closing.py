@@ -33,19 +33,28 @@ def end_of(site: Site, run: StepRun, above: StepState | None) -> End:
     """The end of a step whose rows all have a verdict. `above` is how the step that it reads from ended, if any."""
     tally = run.tally()
     missing = [path for _, path in run.step.outputs if not (site.layout.folder / path).exists()]
+    if run.broken is not None:
+        return End(StepState.FAILED, run.broken)
     if run.step.foreach is None:
         end = _single_end(site, run)
         if end.state is not StepState.SUCCEEDED:
             return end
     elif run.too_many_failed():
         return End(StepState.FAILED, f"{tally.failed} of {tally.total} items failed ({_allowed(run.step)} allowed)")
-    if above is not None and above is not StepState.SUCCEEDED:
+    if above not in (None, StepState.SUCCEEDED, StepState.SKIPPED):  # skipped: only if the step accepts that
         return End(
             StepState.BLOCKED, f"the step that it reads from ended {above.value}: {tally.done} records were done"
         )
     if missing:
         return End(StepState.FAILED, f"it did not write {', '.join(missing)}, which its `outputs` name")
-    return End(StepState.SUCCEEDED)
+    return End(StepState.SUCCEEDED, _why(site, run))
+
+
+def _why(site: Site, run: StepRun) -> str | None:
+    """The answer of the `when` that let the step run, with its operands."""
+    values = {"run_no": site.run_no, "step_id": run.step.id}
+    row = site.journal.database.one("when_answer", values) if run.step.when is not None else None
+    return f"when: {row['detail']}" if row is not None else None
 
 
 def finish(site: Site, run: StepRun, end: End) -> None:

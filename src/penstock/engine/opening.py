@@ -159,4 +159,6 @@ def _append_targets(site: Site, step: Step) -> dict[str, AppendTarget]:
         ids = (site.run_no, site.steps[step.id])
         foreign_bytes = begin_append(site.journal, site.layout, site.run_id, ids, path, site.permit_of(step))
         targets[path] = AppendTarget(target.piece, folder / path, path, foreign_bytes)
+    if targets:
+        site.journal.settle()  # not even a power cut may leave a file of ours that we do not know
     return targets

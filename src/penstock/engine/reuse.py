@@ -51,7 +51,7 @@ class Reuse:
         files = self._site.journal.database.all("files_of_outcome", (row["outcome_no"],))
         if not self._outputs_stand(files):
             return None
-        restored = self._restore([file for file in files if file["kind"] == "item"], task)
+        restored = self._restore([file for file in files if file["kind"] == "item" and file["hash"] is not None], task)
         pieces = self._pieces(row, task)
         if restored is None or pieces is None:
             return None
@@ -101,7 +101,8 @@ class Reuse:
             source = self._site.layout.run(row["run_id"]).root / piece["file"]
             if not source.is_file():
                 return None
-            kept = self._site.folder.pieces / self._step.id / f"{task.index}.{piece['piece']}"
+            name = task.item.key if task.item is not None else "step"
+            kept = self._site.folder.pieces / self._step.id / f"{name}.{piece['piece']}"
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, kept)
             pieces.append(Piece(piece["piece"], None, str(kept.relative_to(self._site.folder.root))))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from penstock.core.errors import BugError, OperatorError
+from penstock.core.errors import BugError
 from penstock.core.model import Step, StepSource, StepView, Tally, Task
 from penstock.core.states import ENDED, RunState, StepState, move
 from penstock.engine.backend import Backend
@@ -20,7 +20,6 @@ from penstock.engine.closing import End, end_of, end_unopened, finish
 from penstock.engine.opening import open_step, readiness
 from penstock.engine.site import Site
 from penstock.engine.step_run import StepRun
-from penstock.store.facts import epoch_of
 from penstock.store.logs import RunLog
 
 TICK_S = 0.05
@@ -89,12 +88,7 @@ class Scheduler:
         if all(abs(new - old) < BEAT_S for new, old in zip(now, self._beat_at, strict=True)):
             return
         self._beat_at = now
-        newest = epoch_of(site.journal.database, site.run_no)
-        if newest != site.epoch:
-            raise OperatorError(
-                f"another process has taken over run {site.run_id}: this one stops, and its commands are killed",
-                "`penstock status` shows how the run goes on",
-            )
+        site.fence()
         site.journal.beat(site.run_no, site.epoch)
 
     def _open_steps(self) -> None:
@@ -111,7 +105,9 @@ class Scheduler:
     def _open_one(self, step: Step) -> bool:
         """Whether the step has opened or ended."""
         resumed = step.id in self._resumed
-        ready = self._above_is_open(step) if resumed else readiness(self._site, step, self._states)
+        if not self._above_is_open(step, resumed):
+            return False
+        ready = resumed or readiness(self._site, step, self._states)
         if ready is False:
             return False
         opened = ready if isinstance(ready, End) else self._opened(step, resumed)
@@ -125,10 +121,12 @@ class Scheduler:
         self._site.listener.step(opened.view())
         return True
 
-    def _above_is_open(self, step: Step) -> bool:
+    def _above_is_open(self, step: Step, resumed: bool) -> bool:
         """Whether the step that this one streams from has opened in this life too, or ended: its files come first."""
         above = step.foreach.step if isinstance(step.foreach, StepSource) else None
-        return above is None or above in self._open or self._states[above] in ENDED
+        if above is None or above in self._open or self._states[above] in ENDED:
+            return True
+        return not resumed and self._states[above] is StepState.PENDING
 
     def _opened(self, step: Step, resumed: bool) -> StepRun | End:
         return open_step(self._site, step, self._states, self._open, resumed)

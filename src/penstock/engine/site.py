@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from penstock.core.model import Step, StepSource, Workflow
+from penstock.core.errors import OperatorError
+from penstock.core.model import Attempt, Step, StepSource, Task, Workflow
 from penstock.core.seams import Clock, Listener
 from penstock.engine.names import Names
+from penstock.store.facts import epoch_of
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout, RunFolder
 from penstock.store.targets import Permit
@@ -52,6 +54,19 @@ class Site:
             "PENSTOCK_RUN_DIR": str(self.folder.root),
             "PENSTOCK_STEP": step.id,
         }
+
+    def fence(self) -> None:
+        """OperatorError if another process has taken the run over, as can be while this one was suspended."""
+        if epoch_of(self.journal.database, self.run_no) != self.epoch:
+            raise OperatorError(
+                f"another process has taken over run {self.run_id}: this one stops, and its commands are killed",
+                "`penstock status` shows how the run goes on",
+            )
+
+    def attempt_ended(self, task: Task, attempt: Attempt) -> None:
+        """The attempt is in the journal, and the run is still ours: another one may follow."""
+        self.fence()
+        self.journal.attempt_ended(task, attempt)
 
     def permit_of(self, step: Step) -> Permit:
         """What the author said about files that are there already."""

@@ -20,6 +20,8 @@ from penstock.rules.placeholders import ValueFault, resolve
 from penstock.store import fixtures
 from penstock.store.derived import Sequence
 from penstock.store.journal import NO_ITEM, Taken
+from penstock.store.layout import move
+from penstock.store.targets import lost_claim
 
 PAGE = 256
 COUNTED = ("accepted", "rejected", "failed", "skipped", "cached")
@@ -43,8 +45,8 @@ class StepRun:
         self.step = step
         self.step_no = site.steps[step.id]
         self.sequence = sequence
-        self.draining = False
         self.paused = False
+        self.broken: str | None = None
         self.held: list[str] = []
         self._untold: list[Outcome] = []
         self._site = site
@@ -59,6 +61,7 @@ class StepRun:
         self._flying = 0
         self._keeps_input = site.streamed(step.id)
         self._one_task = feed is None
+        self.draining = step.fail_fast and self._too_many(None)
 
     # --- taking rows in ------------------------------------------------------------------------
 
@@ -72,7 +75,7 @@ class StepRun:
             self._one_task = False
             return self._take(Arrival(0, b"", None))
         for _ in range(PAGE):
-            arrival = self._feed.take() if self._feed is not None else None
+            arrival = self._next_row()
             if arrival is None:
                 self.paused = False
                 return None
@@ -85,12 +88,20 @@ class StepRun:
     @property
     def exhausted(self) -> bool:
         """Whether no row will come any more."""
-        return not self._one_task and (self._feed is None or self._feed.ended)
+        return not self._one_task and (self._feed is None or self._feed.ended or self.broken is not None)
 
     @property
     def in_flight(self) -> int:
         """Tasks that were given out and have not come back."""
         return self._flying
+
+    def _next_row(self) -> Arrival | None:
+        """The next row; None if there is none now. Where the input cannot be read on, `broken` says why."""
+        try:
+            return self._feed.take() if self._feed is not None else None
+        except OperatorError as error:
+            self.broken = str(error)
+            return None
 
     def _take(self, arrival: Arrival) -> Task | None:
         journal, no = self._site.journal, self.step_no
@@ -166,7 +177,10 @@ class StepRun:
         """Why the row is skipped; None if it is not."""
         if self.step.where is None:
             return None
-        answer = decide(self.step.where, names)
+        try:
+            answer = decide(self.step.where, names)
+        except ConditionError as error:
+            raise ConditionError(f"where: {error}") from error
         return None if answer.value else f"where: {answer.shown}"
 
     def _filled(self, task: Task, names: ItemNames) -> Task:
@@ -193,13 +207,15 @@ class StepRun:
         site = self._site
         permit = site.permit_of(self.step)
         for path in task.files:
-            there = os.path.lexists(site.layout.folder / path)
-            claimed = site.journal.database.one("file_claim", (site.run_no, path)) is not None
-            if there and not claimed and not permit.replaces(path):
-                return (
-                    f"{path} is there already and no Penstock run wrote it: "
-                    f"move it away, or say `replace: [{path}]` in the step"
-                )
+            there = os.path.lexists(os.path.join(site.layout.folder, path))
+            if there and site.journal.database.one("file_claim", (site.run_no, path)) is None:
+                lost = lost_claim(site.journal, site.layout, site.run_no, path)
+                if not lost and not permit.replaces(path):
+                    return (
+                        f"{path} is there already and no Penstock run wrote it: "
+                        f"move it away, or say `replace: [{path}]` in the step"
+                    )
+                move(site.layout.folder / path, (site.folder.failed if lost else site.folder.replaced) / path)
             complaint = site.journal.claim_file(site.run_no, self.step_no, task.number, path, "item")
             if complaint is not None:
                 return complaint
@@ -255,7 +271,7 @@ class StepRun:
         allowed = self.step.max_failures
         if allowed.share is None:
             return self._counts["failed"] > allowed.count
-        return total is not None and self._counts["failed"] > allowed.share * total
+        return bool(total) and self._counts["failed"] / (total or 1) > allowed.share
 
     def check(self) -> None:
         """BugError if a row was taken in and has no verdict, or the journal counts otherwise than we did."""

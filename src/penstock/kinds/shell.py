@@ -151,7 +151,7 @@ def _without_line_end(text: bytes) -> bytes:
 def _large_record(task: Task, source: Path, length: int, tools: Tools) -> Record:
     kept = source
     if task.item is not None and task.output is None:
-        kept = tools.run.out / task.step_id / f"{task.item.index}.out"
+        kept = tools.run.out / task.step_id / f"{task.item.key}.out"
         kept.parent.mkdir(exist_ok=True)
         source.replace(kept)
     told = {"file": os.path.relpath(kept, tools.folder), "bytes": length, "sha256": digest_of(kept).hex()}
@@ -197,10 +197,15 @@ def _piece(task: Task, number: int, path: str, tools: Tools) -> Iterator[Piece]:
     if length <= RECORD_BYTES:
         yield Piece(number, read(path))
         return
-    kept = tools.run.pieces / task.step_id / f"{task.index}.{number}"
+    kept = tools.run.pieces / task.step_id / f"{_name(task)}.{number}"
     kept.parent.mkdir(parents=True, exist_ok=True)
     os.replace(path, kept)
     yield Piece(number, None, str(kept.relative_to(tools.run.root)))
+
+
+def _name(task: Task) -> str:
+    """What files of the task are called: its item's key, because an item's place may change (`--reread`)."""
+    return task.item.key if task.item is not None else "step"
 
 
 def _put_aside(name: str, tools: Tools) -> None:

@@ -45,10 +45,10 @@ _OTHER_WORDS = {
 }
 _BRACES = 'to write the braces themselves, part them: "{""{"'
 
-_OPEN = re.compile(r"\{\{\s*(?=[^\W\d])")
+_OPEN = re.compile(r"\{\{[ \t]*(?=[^\W\d])")
 _ROOT = re.compile(r"[^\W\d]\w*")
-_STEP = re.compile(r"""\.([^\W\d]\w*)|\[\s*(-?\d+)\s*\]|\["((?:[^"\\\n]|\\.)*)"\]|\['((?:[^'\\\n]|\\.)*)'\]""")
-_CLOSE = re.compile(r"\s*\}\}")
+_STEP = re.compile(r"""\.([^\W\d]\w*)|\[[ \t]*(-?[0-9]+)[ \t]*\]|\["((?:[^"\\\n]|\\.)*)"\]|\['((?:[^'\\\n]|\\.)*)'\]""")
+_CLOSE = re.compile(r"[ \t]*\}\}")
 _ESCAPE = re.compile(r"\\(.)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

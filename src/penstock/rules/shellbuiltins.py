@@ -9,7 +9,7 @@ from penstock.rules.placeholders import Fault
 from penstock.rules.shellsyntax import Piece, Sum, Value, Word, inner, literal
 from penstock.rules.shelltaint import Flow, is_open
 
-UNARY = frozenset(f"-{letter}" for letter in "abcdefghknoprstuwxzGLNOS")
+UNARY = frozenset(f"-{letter}" for letter in "abcdefghknoprsuwxzGLNOS")
 BINARY = frozenset(("=", "==", "!=", "<", ">", "=~", "-nt", "-ot", "-ef", "-eq", "-ne", "-lt", "-le", "-gt", "-ge"))
 ARITHMETIC = frozenset(("-eq", "-ne", "-lt", "-le", "-gt", "-ge"))
 _PLAIN_FORMAT = re.compile(r"(?:[^%]|%[sbq%])*", re.DOTALL)
@@ -30,11 +30,11 @@ def culprit(flow: Flow, part: Piece | Word) -> tuple[int, int, str]:
 
 
 def refuse(flow: Flow, words: Sequence[Word], message: str, help: str) -> Iterator[Fault]:
-    """A fault for each word that carries a value; `{}` in the message is what carries it."""
+    """A fault for each word that carries a value; the first `{}` of the message is what carries it."""
     for word in words:
         if flow.carries(word):
             offset, width, what = culprit(flow, word)
-            yield Fault(offset, width, message.format(what), help)
+            yield Fault(offset, width, message.replace("{}", what, 1), help)
 
 
 def refuse_names(flow: Flow, words: Sequence[Word], message: str, help: str) -> Iterator[Fault]:
@@ -43,7 +43,7 @@ def refuse_names(flow: Flow, words: Sequence[Word], message: str, help: str) -> 
         name = flow.mentioned(Sum(word.start, word.end, word.pieces))
         if not flow.carries(word) and name:
             what = f"`{name}`, which may hold a placeholder's value,"
-            yield Fault(word.start, word.end - word.start, message.format(what), help)
+            yield Fault(word.start, word.end - word.start, message.replace("{}", what, 1), help)
     yield from refuse(flow, words, message, help)
 
 
@@ -58,8 +58,9 @@ def testing(words: Sequence[Word], flow: Flow, zsh: bool) -> Iterator[Fault]:
     yield from refuse(flow, split, "{} would be several words of a test.", "quote it")
     texts = [literal(word) for word in words]
     known = _known_test(texts)
-    if "-v" in texts or "-R" in texts:
-        yield from refuse_names(flow, subscripted(words), "{} stands in a subscript, which bash evaluates.", "quote it")
+    if {"-v", "-R", "-t"}.intersection(texts):
+        message = "{} stands in the operand of a test that evaluates it."
+        yield from refuse_names(flow, words if zsh else subscripted(words), message, "compare it: [ -n \"$x\" ]")
     if not split and (not known or (zsh and set(texts) & ARITHMETIC)):
         message = "what this test makes of {} depends on the value."
         help = 'write tests of one operator each: [ {{item}} = a ] && [ -n "$x" ]; numbers: case or the program called'

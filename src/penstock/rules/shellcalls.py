@@ -24,7 +24,7 @@ from penstock.rules.shelltables import (
     Language,
     special,
 )
-from penstock.rules.shelltaint import POSITIONAL, Flow, Input, is_open
+from penstock.rules.shelltaint import POSITIONAL, Flow, Input, is_open, program
 
 Nested = Callable[[str, frozenset[str]], "str | None"]
 """Judges fixed program text of a shell, given the names that carry values in it: what is wrong with it, or None."""
@@ -101,7 +101,9 @@ class _Caller:
         elif builtin and name == "set":
             yield from setting(rest, self.flow)
         elif builtin and name in ("export", "local", "readonly"):
-            yield from self._refuse(rest, f"{{}} would name a variable for `{name}`.", "write name={{item}}")
+            message = f"{{}} would name a variable for `{name}`."
+            yield from refuse_names(self.flow, subscripted(rest), message, "write name={{item}}")
+            yield from self._refuse(rest, message, "write name={{item}}")
         elif name in WRAPPERS:
             yield from self._wrapped(name, rest)
         elif name == "find":
@@ -125,8 +127,7 @@ class _Caller:
         if name in ("source", ".") and words:
             yield from self._placed(name, Role.SCRIPT, words[0], None, help)
         if name in ("eval", "trap") and words and not any(map(self.flow.carries, words)):
-            text = " ".join(map(_fixed, words if name == "eval" else words[:1]))
-            yield from self._nested(words[0], text, frozenset(self.flow.names))
+            yield from self._nested(words[0], program(name, list(map(_fixed, words))), frozenset(self.flow.names))
 
     def _nested(self, word: Word, text: str, names: frozenset[str]) -> Iterator[Fault]:
         wrong = self.scene.nested(text, names)

@@ -52,6 +52,7 @@ def _passes_on(command: Simple, shifted: dict[str, int]) -> bool:
 def _shifts(commands: list[Simple], function: Function) -> int:
     """How many arguments the function shifts away; any number if it does so in a loop, or by a count."""
     found = [command for command in commands if command.words and literal(command.words[0]) in ("shift", "set")]
-    loops = any(isinstance(each, Compound) and each.kind in LOOPS for each in statements((function.body,)))
+    loops = [each for each in statements((function.body,)) if isinstance(each, Compound) and each.kind in LOOPS]
+    looped = any(command in statements((loop,)) for loop in loops for command in found)
     counted = any(len(command.words) > 1 for command in found)
-    return ANY if found and (loops or counted) else len(found)
+    return ANY if looped or counted else len(found)

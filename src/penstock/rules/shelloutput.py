@@ -90,7 +90,7 @@ def _readable(statement: Statement) -> Iterator[Word]:
     if isinstance(statement, Simple):
         words = command_words(statement.words)
         yield from (word for word in words[:1] if "/" in (literal(word) or ""))
-        yield from words[1:]
+        yield from words[1:-1] if words and literal(words[0]) == "[" else words[1:]
         for assign in (*statement.assigns, *statement.declares):
             yield from _values(assign)
     elif not isinstance(statement, (Pipeline, Function)):

@@ -29,10 +29,10 @@ from penstock.rules.shellwords import WORD_ENDS
 
 _KEYWORD = re.compile(
     r"(?:if|then|elif|else|fi|for|while|until|do|done|case|esac|select|function|coproc|time|[{}!]|\[\[)"
-    r"(?=[\s;&|<>()]|$)"
+    r"(?=[ \t\n;&|<>()]|\Z)"
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_IN = re.compile(r"in(?=[\s;]|$)")
+_IN = re.compile(r"in(?=[ \t\n;]|\Z)")
 _PATTERN_AFTER = ("=~", "==", "=", "!=")
 
 

@@ -89,15 +89,13 @@ def _region(piece: Piece | Word, flow: Flow) -> Iterator[Fault]:
         yield Fault(piece.start, width, f"`{shown}` runs the commands in what it holds.", f'write "${piece.name}"')
 
 
-def _zsh_subscript(piece: Piece | Word, flow: Flow) -> Iterator[Fault]:
+def _zsh_subscript(part: Piece | Word, flow: Flow) -> Iterator[Fault]:
     """In zsh `$name[…]` is a subscript; in bash the bracket is text."""
-    around = inner(piece)
+    around = inner(part)
     for at, each in enumerate(around[1:], 1):
         if isinstance(around[at - 1], Use) and isinstance(each, Text) and each.text.startswith("["):
-            for later in around[at:]:
-                if flow.carries(later):
-                    offset, width, what = culprit(flow, later)
-                    yield Fault(offset, width, f"{what} stands in a subscript, which zsh evaluates.", _SUM_HELP)
+            rest = Word(each.start, part.end, around[at:])
+            yield from refuse_names(flow, [rest], "{} stands in a subscript, which zsh evaluates.", _SUM_HELP)
 
 
 def _assigned(assign: Assign, flow: Flow, zsh: bool, typed: set[str]) -> Iterator[Fault]:
@@ -108,21 +106,6 @@ def _assigned(assign: Assign, flow: Flow, zsh: bool, typed: set[str]) -> Iterato
     elif assign.name in typed:
         help = "declare it without -i and -n"
         yield from refuse_names(flow, values, f"{{}} would go to `{assign.name}`, whose values are evaluated.", help)
-    for element in assign.elements or ():
-        index = _index_of(element)
-        message = "{} stands in a subscript, which bash evaluates."
-        yield from refuse_names(flow, [index] if index else [], message, _SUM_HELP)
-
-
-def _index_of(element: Word) -> Word | None:
-    """What stands before the `=` of an array's element `[index]=value`, if it is one."""
-    first = element.pieces[0]
-    if not (isinstance(first, Text) and first.quote is Quote.BARE and first.text.startswith("[")):
-        return None
-    for at, piece in enumerate(element.pieces):
-        if isinstance(piece, Text) and piece.quote is Quote.BARE and "]=" in piece.text.replace("]+=", "]="):
-            return Word(element.start, piece.end, element.pieces[: at + 1])
-    return None
 
 
 def _declared(command: Simple, flow: Flow, arrays: set[str], typed: set[str]) -> Iterator[Fault]:
@@ -144,11 +127,11 @@ def _declared(command: Simple, flow: Flow, arrays: set[str], typed: set[str]) ->
 
 
 def _tested(test: Test, flow: Flow) -> Iterator[Fault]:
-    """`[[ ]]` evaluates the operands of its comparisons of numbers, and the name after -v and -R."""
+    """`[[ ]]` evaluates the operands of -eq and its kin, the name after -v and -R, and in zsh the number after -t."""
     for at, operator in enumerate(test.words):
         sign = flow.text[operator.start : operator.end]
         number = sign in ARITHMETIC
-        if not number and sign not in ("-v", "-R"):
+        if not number and sign not in ("-v", "-R", "-t"):
             continue
         around = test.words[at + 1 : at + 2] + (test.words[at - 1 : at] if number and at else ())
         for word in around:

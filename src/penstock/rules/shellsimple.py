@@ -166,7 +166,22 @@ class CommandReader(WordReader):
         words = []
         self.gap()
         while self.next() not in (")", ""):
-            words.append(self.word())
+            words.append(self._indexed() or self.word())
             self.gap()
         self.shut(")")
         return tuple(words)
+
+    def _indexed(self) -> Word | None:
+        """An element `[index]=value`, in which blanks may stand; None if it is another word."""
+        start = self.at
+        if self.next() != "[":
+            return None
+        index = self._index()
+        sign = re.compile(r"\+?=").match(self.text, self.at, self.limit)
+        if not sign:
+            self.at = start
+            return None
+        self.at = sign.end()
+        value = () if self.next() in WORD_ENDS else self.word().pieces
+        equals = Text(sign.start(), sign.end(), sign.group(), Quote.BARE)
+        return Word(start, self.at, (index, equals, *value))

@@ -224,17 +224,17 @@ class Flow:
         elif name == "printf" and len(rest) > 1 and literal(rest[0]) == "-v" and any(map(self._alias, rest)):
             yield from (text for text in [variable(rest[1])] if text)
         elif name in ("eval", "trap"):
-            yield from self._filled_by_program(" ".join(literal(word, patterns=True) or "" for word in rest))
+            yield from self._filled_by_program(program(name, [literal(word, patterns=True) or "x" for word in rest]))
         elif given and (name == "set" or name in self._defined):
             yield POSITIONAL
 
-    def _filled_by_program(self, program: str) -> Iterator[str]:
+    def _filled_by_program(self, text: str) -> Iterator[str]:
         """What fixed text of `eval` or `trap` puts values into."""
         try:
-            block = read(program, {}).statements
+            block = read(text, {}).statements
         except Unreadable:
             return
-        yield from Flow(program, block, frozenset(self.names)).names
+        yield from Flow(text, block, frozenset(self.names)).names
 
     def _feed(self, block: Sequence[Statement], given: Input) -> None:
         """Notes for each statement what comes in; `given` is the input of what is around it."""
@@ -293,6 +293,12 @@ def _speaks_for_itself(stage: Statement) -> bool:
 def _all_parts(block: tuple[Statement, ...]) -> Iterator[Word | Sum]:
     for statement in statements(block):
         yield from parts(statement)
+
+
+def program(name: str, words: Sequence[str]) -> str:
+    """The text that `eval` or `trap` runs: all words of the one, each of the other's on a line."""
+    kept = words[1:] if words[:1] == ["--"] else words
+    return (" " if name == "eval" else "\n").join(kept)
 
 
 def variable(word: Word) -> str | None:

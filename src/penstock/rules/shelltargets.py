@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ from penstock.rules.shellsyntax import (
 )
 from penstock.rules.shelltables import READERS, WRAPPERS
 
+_DESCRIPTOR = re.compile(r"[0-9]*-?")
 WRITING = (">", ">>", ">|", "&>", "&>>", ">&", "<>")
 _APPENDING = (">>", "&>>")
 LOOPS = ("while", "until", "for", "select")
@@ -67,7 +69,7 @@ def written(block: tuple[Statement, ...]) -> list[Written]:
 def is_copy(redirect: Redirect) -> bool:
     """Whether it joins one descriptor to another (`2>&1`, `>&-`), and names no file."""
     text = literal(redirect.word) if redirect.word else None
-    return redirect.op in (">&", "<&") and (text is None or text.rstrip("-").isdigit() or text == "-")
+    return redirect.op in (">&", "<&") and (text is None or bool(_DESCRIPTOR.fullmatch(text)))
 
 
 def command_words(words: Sequence[Word]) -> Sequence[Word]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import resource
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -137,6 +138,12 @@ def unreadable(path: Path, error: sqlite3.Error) -> OperatorError:
         return OperatorError(
             f"the disk is full (the journal {path} cannot be written)",
             "make room, then `penstock resume`: nothing is lost",
+        )
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if "I/O" in said and limit != resource.RLIM_INFINITY:
+        return OperatorError(
+            f"the journal {path} may not become larger: files of this process are limited to {limit:,} bytes",
+            "raise the limit (`ulimit -f`), then `penstock resume`: nothing is lost",
         )
     help = next((help for word, help in _HELP.items() if word in said), _HELP[""])
     return OperatorError(f"the journal {path} cannot be used: {said}", help)

@@ -9,7 +9,7 @@ from penstock.core.canon import item_key, parse
 from penstock.core.errors import UsageError
 from penstock.core.model import RunView, StepView, Tally
 from penstock.core.seams import Clock
-from penstock.core.states import RunState
+from penstock.core.states import RunState, StepState
 from penstock.store.database import Database, Row
 from penstock.store.journal import NO_ITEM
 from penstock.store.layout import Layout
@@ -138,7 +138,9 @@ def _tally(database: Database, row: Row) -> Tally:
 
 def _has_items(database: Database, row: Row) -> bool:
     first = database.one("first_task", (row["step_no"],))
-    return first is not None and first["hash"] != NO_ITEM.digest
+    if first is None:
+        return bool(row["state"] == StepState.SUCCEEDED.value)  # its source had no rows
+    return bool(first["hash"] != NO_ITEM.digest)
 
 
 def _place(task: Row) -> str:

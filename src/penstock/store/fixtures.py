@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.core.canon import parse, sayable
-from penstock.core.model import Outcome, Step
+from penstock.core.model import Attempt, Outcome, Step
 from penstock.rules.failures import signature
 from penstock.store.journal import Journal
 from penstock.store.logs import stamp
@@ -51,11 +50,20 @@ def keep(journal: Journal, folder: Path, step: Step, step_no: int, run: Mapping[
                 "reason": attempt.reason,
                 "stderr": attempt.stderr,
             }
-            for attempt in outcome.attempts
+            for attempt in (*_earlier(journal, outcome), *outcome.attempts)
         ],
         **run,
     }
     _write(path, json.dumps(told, ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _earlier(journal: Journal, outcome: Outcome) -> list[Attempt]:
+    """The tries at the task that were made in earlier lives of its run."""
+    if not outcome.task.spent:
+        return []
+    first = outcome.attempts[0].number if outcome.attempts else outcome.task.spent + 1
+    rows = journal.database.all("attempts_before", (outcome.task.number, first))
+    return [Attempt(**{name: row[name] for name in row.keys() if name != "task_no"}) for row in rows]  # noqa: SIM118
 
 
 def _room_for_another(journal: Journal, step_no: int, sign: str) -> bool:
@@ -85,6 +93,6 @@ def _answer(outcome: Outcome) -> object:
 def _write(path: Path, body: bytes) -> None:
     """Whole or not at all: written beside its place and renamed into it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.part")
     beside.write_bytes(body)
     beside.replace(path)

@@ -131,8 +131,6 @@ def _item_line(row: Row, run_id: str) -> dict[str, object]:
         "cost": _dollars(row["cost_micros"]),
         "verdict": row["verdict"],
     }
-    if row["reused"] is not None:
-        line["cached"] = True
     return line | _why(row)
 
 
@@ -161,6 +159,8 @@ def _step_line(row: Row, single: Row | None, run_id: str) -> dict[str, object]:
 
 def _why(row: Row) -> dict[str, object]:
     told: dict[str, object] = {}
+    if row["reused"] is not None:
+        told["cached"] = True
     if row["reason"]:
         told["reason"] = row["reason"]
     if row["kind"]:

@@ -131,6 +131,9 @@ UPDATE tasks SET epoch = ?, started_at = ? WHERE task_no = ?;
 INSERT OR REPLACE INTO attempts (task_no, number, started_at, elapsed_s, kind, reason, stderr)
 VALUES (?, ?, ?, ?, ?, ?, ?);
 
+-- name: attempts_before
+SELECT * FROM attempts WHERE task_no = ? AND number < ? ORDER BY number;
+
 -- == outcomes ==
 
 -- name: insert_outcome
@@ -242,6 +245,10 @@ ON CONFLICT (run_no, path) DO UPDATE SET cursor = excluded.cursor, bytes = exclu
 
 -- name: insert_event
 INSERT INTO events (run_no, at, kind, subject, detail) VALUES (:run_no, :at, :kind, :subject, :detail);
+
+-- name: when_answer
+SELECT detail FROM events WHERE run_no = :run_no AND kind = 'when' AND subject = :step_id
+ORDER BY event_no DESC LIMIT 1;
 
 -- == fixtures ==
 

@@ -111,6 +111,8 @@ def begin_append(journal: Journal, layout: Layout, run_id: str, ids: tuple[int, 
             foreign_bytes = place.stat().st_size
         elif permit.replaces(path):
             move(place, layout.run(run_id).replaced / path)
+        elif lost_claim(journal, layout, run_no, path):
+            move(place, layout.run(run_id).failed / path)
         else:
             raise OperatorError(
                 f"{path} is there already and no Penstock run wrote it",
@@ -118,6 +120,18 @@ def begin_append(journal: Journal, layout: Layout, run_id: str, ids: tuple[int, 
             )
     journal.claim_file(run_no, step_no, None, path, "append", foreign_bytes)
     return foreign_bytes
+
+
+def lost_claim(journal: Journal, layout: Layout, run_no: int, path: str) -> bool:
+    """Whether a file that nobody has claimed was made in an earlier life of this run.
+
+    The claim is in the journal before the file is made, but a power cut may take the last rows of the journal and
+    leave the file. It is younger than the run then, and what we do with it is to move it, not to delete it.
+    """
+    run, owner = (journal.database.one(name, {"run_no": run_no}) for name in ("run_by_no", "owner_of"))
+    if run is None or owner is None or owner["epoch"] == 1 or journal.database.one("owner_of_file", (path,)):
+        return False
+    return os.lstat(layout.folder / path).st_ctime >= float(run["started_at"])
 
 
 def written(folder: Path, path: str) -> WrittenFile:
