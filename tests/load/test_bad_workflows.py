@@ -1,7 +1,7 @@
 """Bad workflows: every problem of a file at once, each on its line, with a sentence that helps.
 
 Beside each `bad/NAME.yaml` stands `bad/NAME.txt`, what its author is shown, to the letter. After a change of
-words, `python tests/load/test_bad_workflows.py` writes these files anew; read the difference before you keep it.
+words, `python -m tests.load.test_bad_workflows` writes these files anew; read the difference before you keep it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.load.bad_table import EXPECTED
 
 from penstock.core.errors import Problem, WorkflowError
 from penstock.load.build import load
+from tests.load.bad_table import EXPECTED
 
 BAD = Path(__file__).parent / "bad"
 ENVIRON = {"HOME": "/home/you", "OUTPUTS": "out"}
