@@ -14,7 +14,11 @@ from penstock.api import reading, running
 from penstock.core.errors import OperatorError, UsageError
 from penstock.core.model import Options, Outcome, Resumption, RunView
 from penstock.core.states import RunState
-from tests.doubles import MemoryListener
+from penstock.store.facts import find
+from penstock.store.journal import Journal
+from penstock.store.layout import Layout
+from penstock.store.reopen import reset
+from tests.doubles import MemoryListener, TickingClock
 from tests.terminal import Project, jsonl, until
 
 
@@ -670,6 +674,25 @@ def test_the_log_keeps_what_was_and_what_became_of_it(tmp_path: Path) -> None:
         ("a", 1, "accepted"),
         ("a", None, "succeeded"),
     ]
+
+
+def test_files_of_what_was_taken_back_are_moved_by_the_next_resume_if_a_crash_came_between(tmp_path: Path) -> None:
+    made = flow(tmp_path, ONE + "  - id: hold\n    needs: [a]\n    run: '[ -e go ]'\n", numbered(*range(3)))
+    made.run(stop_after=2)
+    layout, name = Layout(tmp_path), made.view().id
+    journal = Journal(layout.journal, TickingClock())
+    run = find(journal.database, None)
+    with journal.together():
+        reset(journal, run["run_no"], journal.database.all("steps_of", {"run_no": run["run_no"]})[0])
+    journal.close()
+    made.begun()
+    made.write("go", "")
+    assert made.resume() is RunState.SUCCEEDED
+    assert made.begun() == ["0", "1", "2"]
+    assert made.records("a") == numbered(*range(3))
+    assert made.read("all.jsonl").count("\n") == 3
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert len(list((layout.run(name).failed / "out").iterdir())) >= 2
 
 
 def test_a_new_run_after_failed_items_were_done_again_moves_the_files_and_complains_of_nothing(tmp_path: Path) -> None:

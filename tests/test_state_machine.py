@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -15,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -186,13 +188,8 @@ class Machine(RuleBasedStateMachine):
         if refused is not None:
             kind, words = refused
             before = self._picture()
-            try:
+            with pytest.raises(kind, match=re.escape(words)):
                 running.resume(self.folder, None, asked, MemoryListener())
-            except OperatorError as error:
-                assert isinstance(error, UsageError) == (kind is UsageError), error
-                assert words in str(error), (words, error)
-            else:
-                raise AssertionError(f"not refused: {words}")
             assert self._picture() == before
             return
         self._take_back(failed, reread)
@@ -266,7 +263,7 @@ class Machine(RuleBasedStateMachine):
         assert begun in (waiting[:executed], waiting[: executed + 1]), (begun, waiting, executed)
 
     def _observe(self) -> None:
-        """How far the run has come, by its own account: the model knows which rows those are and what became of them."""
+        """How far the run has come, by its own account; which rows those are, and what became of them, we know."""
         assert self.run is not None
         view = reading.status(self.folder, None)
         steps = {step.id: step for step in view.steps}
@@ -302,15 +299,15 @@ class Machine(RuleBasedStateMachine):
         self._files(self.run)
 
     def _files(self, run: ModelRun) -> None:
-        accepted = [f'{{"n":{row[0]},"v":{run.version}}}\n' for row in run.numbered() if run.verdicts.get(row) == "accepted"]
-        named = {_key(row): row for row in run.numbered()}
+        accepted = [row for row in run.numbered() if run.verdicts.get(row) == "accepted"]
+        lines = "".join(f'{{"n":{n},"v":{run.version}}}\n' for n, _ in accepted)
         there = {path.stem for path in (self.folder / "out").iterdir()} if (self.folder / "out").exists() else set()
-        must = {key for key, row in named.items() if run.verdicts.get(row) == "accepted"}
+        must = {_key(row) for row in accepted}
         if run.ended:
             assert there == must
             assert self.project.read("sum.txt").strip() == str(2 * len(accepted))
             for name in ("all.jsonl", "below.jsonl") if accepted else ():
-                assert self.project.read(name) == "".join(accepted)
+                assert self.project.read(name) == lines
         else:
             flying = {_key(row) for row in run.waiting()}
             assert must <= there or run.rows is None, (must, there)

@@ -237,6 +237,17 @@ def test_the_table_of_another_boot_names_nobody(tmp_path: Path) -> None:
         assert not (tmp_path / "groups").exists()
 
 
+@pytest.mark.parametrize("written", [0, 1, 63, 64, 71])
+def test_a_table_that_was_not_written_whole_names_nobody(tmp_path: Path, written: int) -> None:
+    groups = Groups(tmp_path / "groups")
+    groups.close()
+    table = (tmp_path / "groups").read_bytes()[:written]
+    assert groups_in(table) == {}
+    (tmp_path / "groups").write_bytes(table)
+    assert kill_leftovers(tmp_path / "groups", "r1") == 0
+    assert not (tmp_path / "groups").exists()
+
+
 def test_without_a_table_nobody_is_looked_for(tmp_path: Path) -> None:
     with stranger(PENSTOCK_RUN_ID="r1", PENSTOCK_RUN_DIR=str(tmp_path)) as (pid, _):
         assert kill_leftovers(tmp_path / "groups", "r1") == 0

@@ -180,15 +180,16 @@ def _life(project: Project, way: str, delay_s: float, report: Report) -> bool:
 def _start(project: Project, *words: str) -> subprocess.Popen[bytes]:
     """`run` in a folder without a run, else `resume`; in a group of its own."""
     runs = past(project.folder, marks_of(project)).state is not None
-    return subprocess.Popen(
-        [sys.executable, "-m", "penstock", "resume" if runs else "run", *words],
-        cwd=project.folder,
-        env=project.environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=(project.folder.with_name(f"{project.folder.name}.err")).open("ab"),
-        start_new_session=True,
-    )
+    with project.folder.with_name(f"{project.folder.name}.err").open("ab") as said:
+        return subprocess.Popen(
+            [sys.executable, "-m", "penstock", "resume" if runs else "run", *words],
+            cwd=project.folder,
+            env=project.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -25,7 +25,12 @@ def single(step_id: str, *needs: str, **more: Any) -> Step:
 
 def ends_with(**verdicts: Verdict) -> ScriptedBackend:
     """Tasks end accepted, but for those of the steps named."""
-    return ScriptedBackend(lambda task, step: ended(task, verdicts.get(step.id, Verdict.ACCEPTED), reason="because"))
+
+    def answer(task: Task, step: Step) -> Outcome:
+        verdict = verdicts.get(step.id, Verdict.ACCEPTED)
+        return ended(task, verdict, reason=None if verdict is Verdict.ACCEPTED else "because")
+
+    return ScriptedBackend(answer)
 
 
 def started(backend: ScriptedBackend) -> list[str]:

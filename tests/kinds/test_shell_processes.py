@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -105,6 +106,25 @@ def test_a_cancelled_attempt_leaves_no_process_of_its_group(bench: Bench) -> Non
         return pids
 
     assert len(asyncio.run(cancelled())) == 2
+
+
+def test_an_attempt_that_is_cancelled_after_its_command_ended_leaves_no_child_of_it(bench: Bench) -> None:
+    async def cancelled() -> int:
+        attempt = asyncio.create_task(bench.perform("sleep 600 & echo $! > pid1; echo $$ > pid2", item(0)))
+        child, leader = await until(bench.folder / "pid1"), await until(bench.folder / "pid2")
+        while lives(leader) or Path(f"/proc/{leader}").exists():
+            await asyncio.sleep(0.01)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        return child
+
+    child = asyncio.run(cancelled())
+    for _ in range(200):  # a killed process takes a moment to be gone
+        if not lives(child):
+            break
+        time.sleep(0.01)
+    assert not lives(child)
 
 
 def test_no_descriptor_and_no_process_is_left_after_many_attempts(bench: Bench) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from penstock.rules.shelltext import Analysis, ShellTextError, analyse
 
@@ -236,3 +238,33 @@ def test_a_tree_with_an_error_in_it_is_refused_though_bash_takes_the_text(text: 
 @pytest.mark.parametrize("text", ["cat <<E > f; b\nx\nE\n", "echo $((10#$x))"])
 def test_a_text_without_placeholders_needs_no_second_opinion(text: str) -> None:
     assert analysed(text, foreach=False).notes == ()
+
+
+_SCRAPS = st.sampled_from(
+    [*"{}[]()<>|&;$`'\"\\#=!*?~ \n\tx1가", "{{item}}", "{{i}}", "{{itme}}", "$(", "${", "$((", "))", "]]", "[[ ", "if ", "then ", "fi",
+     "do ", "done", "case ", " in ", "esac", ";;", "for x", "while ", "f() ", "<<E\n", "\nE\n", ">>", "2>&1", "tee -a ", "echo ", "a[",
+     "eval ", "bash -c ", "&&", "x=", "export ", "<(", "$'", "${x:-", "cd "]
+)  # fmt: skip
+
+
+@settings(derandomize=True, deadline=None, max_examples=1500)
+@given(st.lists(_SCRAPS, max_size=25).map("".join), st.booleans(), st.sampled_from(["bash", "zsh"]))
+def test_any_text_is_understood_or_refused_at_a_place_in_it(text: str, foreach: bool, shell: str) -> None:
+    try:
+        analysis = analyse(text, foreach=foreach, shell=shell)
+    except ShellTextError as error:
+        marks = error.faults
+    else:
+        marks = analysis.notes
+        for target in analysis.script.targets:
+            assert text[target.offset : target.offset + target.width] == target.text
+    for mark in marks:
+        assert 0 <= mark.offset < len(text)
+        assert mark.width >= 1
+        assert mark.message
+
+
+@pytest.mark.parametrize("opening", ["(", "{ ", "$(", "${x:-", "$((", "a[", "if ", "! ", "[[ (", "<(", '"$(', "x=(", "`", "f() "])
+def test_deep_nesting_is_refused_and_not_a_crash(opening: str) -> None:
+    with pytest.raises(ShellTextError):
+        analysed(opening * 3000 + "{{item}}")

@@ -71,7 +71,9 @@ class Room:
 
     def lines(self) -> list[dict[str, Any]]:
         self.log.advance()
-        return [json.loads(line) for line in self.path.read_bytes().split(b"\n")[:-1]]
+        *whole, rest = self.path.read_bytes().split(b"\n")
+        assert rest == b""
+        return [json.loads(line) for line in whole]
 
     def subjects(self) -> list[str]:
         """`a:3` for row 3 of step a, `a` for its end."""

@@ -100,7 +100,8 @@ async def _keep(watcher: Supervisor) -> None:
     """There is a supervisor, whoever kills one."""
     while True:
         await asyncio.sleep(1)
-        watcher.renew()
+        with contextlib.suppress(OSError):
+            watcher.renew()
 
 
 def _held(place: str, run_id: str) -> str:

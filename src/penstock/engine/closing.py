@@ -47,7 +47,7 @@ def end_of(site: Site, run: StepRun, above: StepState | None) -> End:
         )
     if missing:
         return End(StepState.FAILED, f"it did not write {', '.join(missing)}, which its `outputs` name")
-    return End(StepState.SUCCEEDED, _why(site, run))
+    return End(StepState.SUCCEEDED, (end.reason if run.step.foreach is None else None) or _why(site, run))
 
 
 def _why(site: Site, run: StepRun) -> str | None:

@@ -25,17 +25,24 @@ TAKEN_BY_BRANCH: dict[str | None, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A row that a step may take: its place, exact text, value, and a sentence if it could not be read."""
+    """A row that a step may take: its place, exact text, value, and a sentence if it could not be read.
+
+    `above` is the identity of the row that a record was made from; empty for a row of a file or a list.
+    """
 
     index: int
     text: bytes
     value: object
     fault: str | None = None
+    above: bytes = b""
 
     @property
     def digest(self) -> bytes:
-        """The first 16 bytes of the SHA-256 of its text."""
-        return hashlib.sha256(self.text).digest()[:16]
+        """Its identity: 16 bytes of the SHA-256 of its text, and of the row above, which tells equal records apart.
+
+        Numbering them instead would number them in the order in which they happened to end.
+        """
+        return hashlib.sha256(self.text + self.above).digest()[:16]
 
 
 class Feed(Protocol):
@@ -111,9 +118,9 @@ class StepFeed:
 def _arrival(row: Row) -> Arrival:
     if row["verdict"] == Verdict.FAILED.value:
         return _failure(row)
-    if row["form"] == "text":
-        return Arrival(row["i"], row["record"], row["record"].decode("utf-8", "surrogateescape"))
-    return Arrival(row["i"], row["record"], parse(row["record"]))
+    text: bytes = row["record"]
+    value = text.decode("utf-8", "surrogateescape") if row["form"] == "text" else parse(text)
+    return Arrival(row["i"], text, value, above=_identity(row))
 
 
 def _failure(row: Row) -> Arrival:
@@ -125,4 +132,9 @@ def _failure(row: Row) -> Arrival:
     except ValueError:
         value = given.decode("utf-8", "replace")
     told = {**value, "failure": failure} if isinstance(value, dict) else {"input": value, "failure": failure}
-    return Arrival(row["i"], compact(told).encode(), told)
+    return Arrival(row["i"], compact(told).encode(), told, above=_identity(row))
+
+
+def _identity(row: Row) -> bytes:
+    """What tells the row apart that a record was made from: its hash and its occurrence."""
+    return bytes(row["hash"]) + int(row["occurrence"]).to_bytes(8, "big")

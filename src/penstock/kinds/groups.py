@@ -97,13 +97,14 @@ class Supervisor:
         """Starts it. OSError if it cannot be started."""
         self._groups = groups
         self._run_id = run_id
-        self._start()
+        self._process, self._writing = self._started()
 
     def renew(self) -> None:
         """Another one is started if somebody killed it."""
         if self._process.poll() is not None:
-            os.close(self._writing)
-            self._start()
+            before = self._writing
+            self._process, self._writing = self._started()
+            os.close(before)
 
     def dismiss(self, kill: bool) -> None:
         """It has gone, and the table with it; with `kill`, nothing of the run is alive then."""
@@ -112,12 +113,13 @@ class Supervisor:
         os.close(self._writing)
         self._process.wait()
 
-    def _start(self) -> None:
-        reading, self._writing = os.pipe()
+    def _started(self) -> tuple[subprocess.Popen[bytes], int]:
+        """The process, and the end of its pipe that must stay open while the run lives."""
+        reading, writing = os.pipe()
         table = str(self._groups.fileno())
         words = [sys.executable, "-I", "-S", supervisor.__file__, str(self._groups.path), self._run_id, table]
         try:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 words,
                 stdin=reading,
                 stdout=subprocess.DEVNULL,
@@ -128,11 +130,12 @@ class Supervisor:
                 pass_fds=(self._groups.fileno(),),
             )
         except BaseException:
-            os.close(self._writing)
+            os.close(writing)
             raise
         finally:
             os.close(reading)
-        self._groups.watched_by(self._process.pid)
+        self._groups.watched_by(process.pid)
+        return process, writing
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from penstock.core.canon import compact, parse, squeeze
 from penstock.core.model import Attempt, Form, Outcome, Piece, Record, Shell, Step, Task, Verdict
 from penstock.core.refusals import is_of_the_machine
 from penstock.kinds.private_files import PrivateFiles, keep_stderr, prepare, read, size, tail
-from penstock.kinds.shell_process import Exit, Streams, run
+from penstock.kinds.shell_process import GRACE_S, Exit, Streams, run
 from penstock.kinds.tools import Tools
 from penstock.store.layout import move
 from penstock.store.targets import digest_of, written
@@ -103,6 +103,8 @@ def _judge(
     record, complaint = (None, None) if old else _record(task, files, tools)
     if task.item is not None:
         keep_stderr(files, task.item, tried.number, tools.run.out / f"{task.step_id}.err")
+    if ended.left_behind:
+        _tell_of_remains(task, tools)
     if not ended.timed_out and record is not None and _says_no(record):
         return _answered(task, Verdict.REJECTED, tried, record, files, tools)
     if not ended.timed_out and ended.status == 0 and complaint is None:
@@ -113,6 +115,12 @@ def _judge(
     said = tail(files.stderr) or tail(files.stdout)
     attempt = Attempt(tried.number, tried.started_at, tried.elapsed_s, kind, reason, said)
     return Outcome(task, Verdict.FAILED, (attempt,), reason=reason)
+
+
+def _tell_of_remains(task: Task, tools: Tools) -> None:
+    """What a command left running in its group is not ended in silence."""
+    with (tools.run.out / f"{task.step_id}.err").open("a", encoding="utf-8") as file:
+        file.write(f"--- penstock: task {task.index} left processes running; they were ended after {GRACE_S:g} s\n")
 
 
 def _answered(

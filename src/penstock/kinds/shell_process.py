@@ -72,7 +72,11 @@ async def run(
         os.waitpid(pid, 0)
         raise
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    left_behind = await _sweep(pid)
+    try:
+        left_behind = await _sweep(pid)
+    except BaseException:
+        _signal_group(pid, signal.SIGKILL)
+        raise
     if groups is not None and slot is not None:
         groups.ended(slot)
     return Exit(status, timed_out, left_behind)

@@ -61,9 +61,11 @@ def watch(table: int, path: str, run_id: str) -> None:
 
 
 def groups_in(table: bytes) -> dict[int, float]:
-    """The groups in a table, with their start times; none if the machine has been started anew since."""
-    boot, _ = HEADER.unpack_from(table)
-    if boot.rstrip(b"\0").decode() != boot_id():
+    """The groups in a table, with their start times; none if the machine has been started anew since.
+
+    A table without its head is one that Penstock died over: nothing had been started yet.
+    """
+    if len(table) < HEADER.size or HEADER.unpack_from(table)[0].rstrip(b"\0").decode() != boot_id():
         return {}
     slots = (len(table) - HEADER.size) // RECORD.size * RECORD.size
     records = RECORD.iter_unpack(table[HEADER.size : HEADER.size + slots])

@@ -39,12 +39,16 @@ _VERSION = re.compile(r"[0-9][0-9.]*$")
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What the judging of a command needs to know of the text around it."""
+    """What the judging of a command needs to know of the text around it.
+
+    `filled` are the variables that are sure to hold a word, each with the offset from which on it does.
+    """
 
     flow: Flow
     zsh: bool
     nested: Nested
     literals: Literals
+    filled: dict[str, int]
     forwarding: Forwarding
 
 
@@ -74,9 +78,9 @@ class _Caller:
                 offset, width, what = culprit(self.flow, piece)
                 yield Fault(offset, width, f"{what} would name the command that runs.", _FIX_NAME)
                 return
+        if len(words) > 1 and self._may_vanish(name):
+            yield from self.run(words[1:])
         for reading in _readings(words, self.scene.literals):
-            if reading is words and is_open(name) and len(words) > 1:
-                yield from self.run(words[1:])
             if reading is None:
                 yield from self._refuse(words[1:], "{} stands after a command whose name is not known.", _FIX_NAME)
             elif self.flow.defines(called := literal(reading[0])):
@@ -84,6 +88,16 @@ class _Caller:
                     yield from self.run(reading[shifted + 1 :])
             else:
                 yield from self._dispatch(reading)
+
+    def _may_vanish(self, name: Word) -> bool:
+        """Whether bash may make no word at all of a command's name, so that the next word is the command."""
+        use = name.pieces[0]
+        if not is_open(name) or any(isinstance(piece, Text) and piece.text for piece in name.pieces):
+            return False
+        if not isinstance(use, Use) or len(name.pieces) > 1:
+            return True
+        filled = use.op in (":-", ":=") and any(isinstance(piece, Text) and piece.text for piece in use.operand)
+        return not filled and self.scene.filled.get(use.name, name.start) >= name.start
 
     def _dispatch(self, words: Sequence[Word]) -> Iterator[Fault]:
         name, rest = _base(words[0], self.scene.zsh), words[1:]
@@ -235,7 +249,7 @@ def _readings(words: Sequence[Word], literals: Literals) -> Iterator[Sequence[Wo
     use = name.pieces[0]
     if literal(name) is not None or any(isinstance(piece, Text) and "/" in piece.text for piece in name.pieces):
         yield words
-    elif len(name.pieces) > 1 or not isinstance(use, Use) or use.sign:
+    elif len(name.pieces) > 1 or not isinstance(use, Use) or use.sign or (use.index and not is_open(name)):
         yield None
     else:
         default = tuple(piece for piece in use.operand if isinstance(piece, Text))

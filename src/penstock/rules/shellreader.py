@@ -127,6 +127,12 @@ class Reader(CommandReader):
         return stages[0] if len(stages) == 1 else Pipeline(start, self.at, tuple(stages))
 
     def _command(self) -> Statement:
+        self.deeper()
+        found = self._one_command()
+        self.depth -= 1
+        return found
+
+    def _one_command(self) -> Statement:
         keyword = self._keyword()
         if self.next() == "(":
             return self._sum_command() if self.text.startswith("((", self.at) else self._subshell()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from penstock.rules.placeholders import Fault
 from penstock.rules.shellbuiltins import ARITHMETIC, culprit, refuse, refuse_names, subscripted
@@ -40,7 +41,8 @@ _DECLARED = "write name={{item}} on its own"
 
 def evaluated(text: str, block: tuple[Statement, ...], flow: Flow, zsh: bool) -> Iterator[Fault]:
     """The faults of a text, not in order."""
-    scene = Scene(flow, zsh, lambda program, names: _nested(program, names, zsh), _literals(block), forwarding(block))
+    nested = partial(_nested, zsh=zsh)
+    scene = Scene(flow, zsh, nested, _literals(block), _filled_before(block, text), forwarding(block))
     typed = _typed(block)
     arrays = _arrays(block)
     for statement in statements(block):
@@ -163,9 +165,21 @@ def _literals(block: tuple[Statement, ...]) -> Literals:
         for assign in (*statement.assigns, *statement.declares):
             found.setdefault(assign.name, []).append(_held(assign))
         words = [literal(word) or "" for word in statement.words]
-        if words and words[0] in READERS:
+        if words and words[0] in (*READERS, "unset"):
             for named in words[1:]:
                 found.setdefault(named, []).append(None)
+    return found
+
+
+def _filled_before(block: tuple[Statement, ...], text: str) -> dict[str, int]:
+    """The variables that the text gives fixed words to, without a condition, and where that is done."""
+    found: dict[str, int] = {}
+    for statement in block:
+        conditional = text[: statement.start].rstrip(" \t\n\\").endswith(("&&", "||"))
+        if isinstance(statement, Simple) and not statement.words and not conditional:
+            for assign in statement.assigns:
+                if _held(assign):
+                    found.setdefault(assign.name, statement.end)
     return found
 
 

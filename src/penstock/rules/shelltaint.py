@@ -34,7 +34,7 @@ from penstock.rules.shellsyntax import (
     redirects,
     statements,
 )
-from penstock.rules.shelltables import ENVIRONMENT_PRINTERS, LANGUAGES, READERS
+from penstock.rules.shelltables import ENVIRONMENT_PRINTERS, LANGUAGES, READERS, WRAPPERS
 from penstock.rules.shellwords import Unreadable
 
 
@@ -51,6 +51,7 @@ POSITIONAL = "@"
 """The name under which the positional parameters are followed, all of them together."""
 
 _RUNNING = frozenset((*LANGUAGES, "eval", "trap"))
+_ASSIGNING = frozenset(name for name, wrapper in WRAPPERS.items() if wrapper.assigns)
 _ALWAYS = frozenset(("_", "BASH_REMATCH", "BASH_COMMAND", "BASH_ARGV"))
 _NUMBERS = ("i", "attempt", "")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -158,7 +159,8 @@ class Flow:
     def _spells(self, block: tuple[Statement, ...]) -> bool:
         """Whether variables with values are named in the literal text of these statements."""
         words = (part for statement in statements(block) for part in parts(statement) if isinstance(part, Word))
-        return any(self._mentioned(literal(word, patterns=True) or "") for word in words)
+        texts = (literal(word, patterns=True) or "" for word in words)
+        return any(self._mentioned(text) for text in texts if text != "_")
 
     def _makes(self, statement: Statement) -> Iterator[str]:
         """The files that this statement writes a value to."""
@@ -206,14 +208,21 @@ class Flow:
 
     def _alias(self, word: Word) -> bool:
         """Whether a word carries a value or is the name of what does, which arithmetic would follow."""
-        text = literal(word, patterns=True)
-        return self.carries(word) or bool(text and _ARITHMETIC.fullmatch(text) and self._mentioned(text))
+        return self.carries(word) or any(map(self._names_one, pieces(word)))
+
+    def _names_one(self, piece: Piece) -> bool:
+        if isinstance(piece, Sub):
+            printing = [each for each in statements(piece.body) if _prints_its_words(each)]
+            return self._spells(tuple(printing))
+        return isinstance(piece, Text) and bool(_ARITHMETIC.fullmatch(piece.text) and self._mentioned(piece.text))
 
     def _filled_by_command(self, command: Simple) -> Iterator[str]:
         words = command.words
         while words and literal(words[0]) in ("command", "builtin"):
             words = words[1:]
         name, rest = (literal(words[0]) if words else None), words[1:]
+        if name in _ASSIGNING:
+            yield from (self.text[word.start : word.end].partition("=")[0] for word in rest if self.carries(word))
         given = any(map(self.carries, rest))
         if name in READERS and self.input(command):
             named = [text for word in rest if (text := variable(word))]
@@ -288,6 +297,13 @@ def _speaks_for_itself(stage: Statement) -> bool:
     script = literal(words[1]) if len(words) > 1 else None
     known = name.rstrip("0123456789.") in LANGUAGES and script is not None and "." in script and script[0] != "-"
     return "/" in name or known
+
+
+def _prints_its_words(statement: Statement) -> bool:
+    """Whether what a command prints may be the literal text that it is given."""
+    inline = any(redirect.heredoc or redirect.op == "<<<" for redirect in redirects(statement))
+    words = statement.words if isinstance(statement, Simple) else ()
+    return inline or bool(words and literal(words[0]) in ("echo", "printf"))
 
 
 def _all_parts(block: tuple[Statement, ...]) -> Iterator[Word | Sum]:

@@ -109,6 +109,12 @@ class WordReader(ABC):
         """The next character, or nothing at the limit."""
         return self.text[self.at] if self.at < self.limit else ""
 
+    def deeper(self) -> None:
+        """Counts one level of nesting more; whoever reads it takes it away from `depth` again."""
+        self.depth += 1
+        if self.depth > _DEPTH:
+            self.refuse("nested too deeply")
+
     def refuse(self, message: str, help: str = _SIMPLIFY) -> NoReturn:
         raise Unreadable(min(self.at, len(self.text) - 1), message, help)
 
@@ -249,14 +255,16 @@ class WordReader(ABC):
     def _arithmetic(self, opening: str, closing: str) -> Sum:
         start = self.at
         self.at += len(opening)
+        self.deeper()
         inside = self.sum(closing)
+        self.depth -= 1
         self.at += len(closing)
         return Sum(start, self.at, inside.pieces)
 
     def _substitution(self, style: str, quote: Quote) -> Sub:
         start = self.at
         self.at += 2
-        self._deeper()
+        self.deeper()
         body = self.enclosed()
         if self.next() != ")":
             self.at = start
@@ -270,17 +278,13 @@ class WordReader(ABC):
         end = self._close(start + 1, "`", escapes=True)
         if "\\" in self.text[start:end]:
             self.refuse("a backslash inside backquotes", "write $(…) instead of backquotes")
-        self._deeper()
+        self.deeper()
         self.at, self.limit = start + 1, end
         body = self.all()
         self.at, self.limit = end + 1, limit
         self.depth -= 1
         return Sub(start, self.at, "`", body, quote)
 
-    def _deeper(self) -> None:
-        self.depth += 1
-        if self.depth > _DEPTH:
-            self.refuse("substitutions nested too deeply")
 
     def _braced(self, quote: Quote) -> Use:
         start = self.at
@@ -300,7 +304,9 @@ class WordReader(ABC):
         if op and name:
             self.at = op.end()
         sort = op.group() if op and name else ""
+        self.deeper()
         operand = self._operand(sort, quote)
+        self.depth -= 1
         if self.next() != "}":
             self.at = start
             self.refuse("this ${ is never closed")
@@ -313,7 +319,9 @@ class WordReader(ABC):
     def _index(self) -> Sum:
         start = self.at
         self.at += 1
+        self.deeper()
         inside = self.sum("]")
+        self.depth -= 1
         self.at += 1
         return Sum(start, self.at, inside.pieces)
 

@@ -157,7 +157,7 @@ WHERE o.fingerprint = :fingerprint AND o.verdict IN ('accepted', 'rejected')
 ORDER BY o.outcome_no DESC LIMIT 1;
 
 -- name: records_by_end
-SELECT o.outcome_no, o.i, o.verdict, o.form, o.record, o.reason, o.attempt, o.kind, t.input
+SELECT o.outcome_no, o.i, o.verdict, o.form, o.record, o.reason, o.attempt, o.kind, t.input, t.hash, t.occurrence
 FROM outcomes o JOIN tasks t ON t.task_no = o.task_no
 WHERE o.step_no = :step_no AND o.outcome_no > :after AND o.current = 1
 ORDER BY o.outcome_no LIMIT :most;

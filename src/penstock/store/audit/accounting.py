@@ -21,8 +21,9 @@ def examine(database: Database, run: Row) -> Iterator[Finding]:
     wrong = [finding for step in ended for finding in _step(database, step)]
     yield from wrong
     if not wrong:
-        rows = sum(step["total"] or 0 for step in ended)
-        yield ok("accounting", f"{len(ended)} of {len(steps)} steps have ended, {rows:,} rows in and accounted for")
+        tasks = sum(step["total"] or 0 for step in ended)
+        told = f"{len(ended)} of {len(steps)} steps have ended; each of their {tasks:,} tasks has one outcome"
+        yield ok("accounting", told)
 
 
 def _state(run: Row, steps: list[Row]) -> Finding:

@@ -77,8 +77,8 @@ def _write_ahead_log(path: Path) -> Finding:
     size = wal.stat().st_size if wal.exists() else 0
     if size > LARGE_WAL_BYTES:
         return note(
-            "log",
-            f"the journal's write-ahead log has {size / 1e6:,.0f} MB",
+            "write-ahead log",
+            f"{size / 1e6:,.0f} MB",
             "a program that reads the journal keeps it from being folded in: close it",
         )
-    return ok("log", f"write-ahead log, {size / 1e6:,.1f} MB")
+    return ok("write-ahead log", f"{size / 1e6:,.1f} MB")

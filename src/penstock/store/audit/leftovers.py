@@ -40,9 +40,9 @@ def folders(database: Database, layout: Layout) -> Finding:
     names = sorted(path.name for path in there.iterdir()) if there.is_dir() else []
     unknown = [name for name in names if database.one("run_by_id", {"run_id": name}) is None]
     if not unknown:
-        return ok("folders", f"{len(names):,} of runs, all known to the journal")
+        return ok("run folders", f"{len(names):,}, all known to the journal")
     return note(
-        "folders",
+        "run folders",
         f"the journal knows nothing of {_named(unknown)}: it was deleted, or is a newer one",
         f"their records can be read, not resumed; if they are not needed: rm -r {there / unknown[0]}",
     )
