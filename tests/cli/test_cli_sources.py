@@ -161,7 +161,7 @@ def test_rows_that_were_done_before_are_not_run_again_and_their_files_are_put_ba
     )
     said = cached.succeeds("run")
     assert "  a  succeeded  3 accepted, 3 reused  SPAN\n" in said.normal_err
-    assert "  b  succeeded  reused  SPAN\n" in said.normal_err
+    assert "  b  succeeded  SPAN  (reused from run RUN)\n" in said.normal_err
     assert ran_since(cached) == []
     assert_made(cached, 1, 2, 3)
     assert sum("cached" in line for line in cached.log()) == 4

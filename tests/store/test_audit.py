@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.core.model import Piece, Verdict, WrittenFile
+from penstock.core.model import Piece, Verdict
 from penstock.core.states import StepState
 from penstock.store.audit import accounting, derived_files, journal_file, leftovers, recorded_files
 from penstock.store.audit.finding import Finding, Grade
@@ -28,7 +28,7 @@ PIECE = 3
 
 
 class Room:
-    """A run of the steps `a` (which appends to `all.txt` after five bytes that are not ours) and `b` (which never ran)."""
+    """A run of the steps `a` (which appends to `all.txt` after five bytes that are not ours) and `b`, never run."""
 
     def __init__(self, folder: Path) -> None:
         self.layout = Layout(folder)
@@ -267,6 +267,10 @@ def test_a_run_that_ended_otherwise_than_its_steps_is_a_problem(whole: Room, ste
 # --- files that the journal names --------------------------------------------------------------
 
 
+def recorded(room: Room) -> list[Finding]:
+    return list(recorded_files.examine(room.journal.database, room.layout, room.run))
+
+
 def touch(path: Path) -> None:
     path.write_text("touched")
 
@@ -285,10 +289,12 @@ def other_size(path: Path) -> None:
         (".penstock/runs/r1/workflow.yaml", Path.unlink, "the run's copy of the workflow is gone"),
     ],
 )
-def test_a_file_that_is_not_as_recorded_is_named(whole: Room, name: str, harm: Callable[[Path], None], said: str) -> None:
-    assert set(grades(list(recorded_files.examine(whole.journal.database, whole.layout, whole.run)))) == {Grade.OK}
+def test_a_file_that_is_not_as_recorded_is_named(
+    whole: Room, name: str, harm: Callable[[Path], None], said: str
+) -> None:
+    assert set(grades(recorded(whole))) == {Grade.OK}
     harm(whole.layout.folder / name)
-    found = list(recorded_files.examine(whole.journal.database, whole.layout, whole.run))
+    found = recorded(whole)
     (problem,) = (finding for finding in found if finding.grade is Grade.PROBLEM)
     assert said in problem.message
     assert problem.help
@@ -297,7 +303,7 @@ def test_a_file_that_is_not_as_recorded_is_named(whole: Room, name: str, harm: C
 def test_of_many_wrong_files_three_are_named(whole: Room) -> None:
     for index in range(20):
         (whole.layout.folder / f"out_{index}").unlink()
-    found = list(recorded_files.examine(whole.journal.database, whole.layout, whole.run))
+    found = recorded(whole)
     (problem,) = (finding for finding in found if finding.grade is Grade.PROBLEM)
     assert problem.message.count(" is gone") == 3
     assert problem.message.endswith("and 17 more")
@@ -318,7 +324,10 @@ def test_private_files_halves_and_strange_folders_are_noted(whole: Room) -> None
     found = [leftovers.slots(layout, whole.run), leftovers.halves(layout)]
     found.append(leftovers.folders(whole.journal.database, layout))
     assert grades(found) == [Grade.NOTE] * 3
-    assert found[1].help == f"remove them: rm {layout.fixtures}/a/.0123.json.99999999 {layout.root}/runs/r1/steps/.a.jsonl.99999999"
+    assert (
+        found[1].help
+        == f"remove them: rm {layout.fixtures}/a/.0123.json.99999999 {layout.root}/runs/r1/steps/.a.jsonl.99999999"
+    )
     assert "r0" in found[2].message
 
 

@@ -14,7 +14,7 @@ from penstock.cli.progress import screen
 from penstock.cli.run_options import pairs
 from penstock.core.errors import UsageError
 from penstock.core.model import Options, Resumption
-from penstock.core.states import exit_status
+from penstock.core.states import RunState, exit_status
 
 
 @click.command()
@@ -79,4 +79,6 @@ def _finish(ended: running.Ended, as_json: bool, quiet: bool) -> None:
             click.echo(json.dumps(show.run_json(ended.view), ensure_ascii=False))
         elif not quiet:
             click.echo("\n".join(show.ending(ended.view, ended.fixtures)))
+        elif ended.state is RunState.WAITING:
+            click.echo(f"penstock: run {ended.view.id} waits for your word: `penstock status` shows why", err=True)
     raise click.exceptions.Exit(exit_status(ended.state))

@@ -67,9 +67,9 @@ def step_line(step: StepView, width: int, with_reason: bool = True) -> str:
 
 
 def _done(step: StepView) -> str:
-    """What became of the rows, or, of a step without rows, that its result was there."""
+    """What became of the rows; empty for a step that has none by its nature."""
     if not step.foreach:
-        return "reused" if step.tally.cached else ""
+        return ""
     return counts(step.tally) or ("no rows" if step.state == "succeeded" else "")
 
 

@@ -40,20 +40,24 @@ def _whole(text: str) -> int | WrittenFloat:
 
 
 _decoder = json.JSONDecoder(parse_float=WrittenFloat, parse_int=_whole, parse_constant=_refuse)
+_lenient = json.JSONDecoder(parse_float=WrittenFloat, parse_int=_whole, parse_constant=float)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONE = "holds a lone surrogate (\\ud800 to \\udfff), which is no character"
 _SPACE = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\r\n]+')
 
 
-def parse(text: str | bytes) -> object:
-    """The value of a JSON text. ValueError (UnicodeDecodeError included) says what is wrong with it."""
+def parse(text: str | bytes, nan: bool = False) -> object:
+    """The value of a JSON text. ValueError (UnicodeDecodeError included) says what is wrong with it.
+
+    With `nan`, NaN and Infinity are let through as floats, so that whoever reads the field can name it.
+    """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     elif _SURROGATE.search(text):
         raise ValueError(_LONE)
     try:
-        value: object = _decoder.decode(text)
-        broken = "\\u" in text and _SURROGATE.search(compact(value))
+        value: object = (_lenient if nan else _decoder).decode(text)
+        broken = "\\u" in text and _SURROGATE.search(json.dumps(value, ensure_ascii=False))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if broken:

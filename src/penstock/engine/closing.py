@@ -138,7 +138,7 @@ def _value(path: Path) -> tuple[str | None, str | None]:
         text = path.read_text(encoding="utf-8")
         if path.suffix != ".json":
             return compact(text), None
-        parse(text)
+        parse(text, nan=True)
         return squeeze(text), None
     except OSError as error:
         if is_of_the_machine(error):

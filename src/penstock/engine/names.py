@@ -90,7 +90,7 @@ class Names(Mapping[str, object]):
             raise ConditionError(f"outputs.{name}: step {meant.step} has not ended, so {meant.path} has no value yet")
         if row["fault"] is not None:
             raise ConditionError(f"outputs.{name} cannot be read: {row['fault']}")
-        return parse(row["value"])
+        return parse(row["value"], nan=True)
 
     def _record(self, name: str, step_id: str, step_no: int) -> object:
         assert self._journal is not None

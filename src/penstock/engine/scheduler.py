@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 from penstock.core.errors import BugError
-from penstock.core.model import Step, StepSource, StepView, Tally, Task
+from penstock.core.model import FileSource, ListSource, Step, StepSource, StepView, Tally, Task
 from penstock.core.states import ENDED, RunState, StepState, move
 from penstock.engine.backend import Backend
 from penstock.engine.closing import End, end_of, end_unopened, finish
 from penstock.engine.opening import open_step, readiness
 from penstock.engine.site import Site
 from penstock.engine.step_run import StepRun
+from penstock.store.items import count
 from penstock.store.logs import RunLog
 
 TICK_S = 0.05
@@ -118,8 +120,25 @@ class Scheduler:
         self._resumed.discard(step.id)
         self._states[step.id] = StepState.RUNNING
         self._open[step.id] = opened
+        self._expect(opened)
         self._site.listener.step(opened.view())
         return True
+
+    def _expect(self, run: StepRun) -> None:
+        """How many rows are to come, for the screens: a file is counted in a thread that nobody waits for."""
+        match run.step.foreach:
+            case ListSource(values):
+                run.expected = len(values)
+            case FileSource(path, format):
+                counting = asyncio.get_running_loop().run_in_executor(
+                    None, count, self._site.layout.folder / path, format
+                )
+                counting.add_done_callback(partial(_counted, run))
+            case StepSource(above, None) if self._states[above] in ENDED:
+                row = self._site.journal.database.one("accepted_count", {"step_no": self._site.steps[above]})
+                run.expected = int(row[0]) if row is not None else None
+            case _:
+                pass
 
     def _above_is_open(self, step: Step, resumed: bool) -> bool:
         """Whether the step that this one streams from has opened in this life too, or ended: its files come first."""
@@ -259,6 +278,12 @@ class Scheduler:
         self._states[step.id] = move(step.id, self._states[step.id], end.state)
         view = StepView(step.id, end.state.value, end.reason, step.foreach is not None, tally, seconds)
         self._site.listener.step(view)
+
+
+def _counted(run: StepRun, counting: asyncio.Future[int]) -> None:
+    """A file that cannot be counted is told about when it is read."""
+    if not counting.cancelled() and counting.exception() is None:
+        run.expected = counting.result()
 
 
 def _state(site: Site, step_no: int) -> StepState:

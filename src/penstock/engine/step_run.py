@@ -46,6 +46,7 @@ class StepRun:
         self.step_no = site.steps[step.id]
         self.sequence = sequence
         self.paused = False
+        self.expected: int | None = None
         self.broken: str | None = None
         self.held: list[str] = []
         self._untold: list[Outcome] = []
@@ -258,10 +259,10 @@ class StepRun:
 
     def view(self) -> StepView:
         """What the screens show of it."""
-        seconds = self._site.clock.monotonic() - self._started
-        return StepView(
-            self.step.id, StepState.RUNNING.value, None, self.step.foreach is not None, self.tally(), seconds
-        )
+        seconds, tally = self._site.clock.monotonic() - self._started, self.tally()
+        if tally.total is None:
+            tally = replace(tally, total=self.expected)
+        return StepView(self.step.id, StepState.RUNNING.value, None, self.step.foreach is not None, tally, seconds)
 
     def too_many_failed(self) -> bool:
         """Whether more items failed than `max_failures` allows, now that all have ended."""

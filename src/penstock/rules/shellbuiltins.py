@@ -60,7 +60,7 @@ def testing(words: Sequence[Word], flow: Flow, zsh: bool) -> Iterator[Fault]:
     known = _known_test(texts)
     if {"-v", "-R", "-t"}.intersection(texts):
         message = "{} stands in the operand of a test that evaluates it."
-        yield from refuse_names(flow, words if zsh else subscripted(words), message, "compare it: [ -n \"$x\" ]")
+        yield from refuse_names(flow, words if zsh else subscripted(words), message, 'compare it: [ -n "$x" ]')
     if not split and (not known or (zsh and set(texts) & ARITHMETIC)):
         message = "what this test makes of {} depends on the value."
         help = 'write tests of one operator each: [ {{item}} = a ] && [ -n "$x" ]; numbers: case or the program called'

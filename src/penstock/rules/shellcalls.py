@@ -34,6 +34,7 @@ Literals = dict[str, list["tuple[Word, ...] | None"]]
 
 _FIX_NAME = "write the program's name out; to choose by a value: case {{item.kind}} in a) python a.py ;; esac"
 _FIXED_IN_VARIABLES = "keep the text fixed: assign the value to a variable and use that, quoted, in single-quoted text"
+_EXPLICIT = re.compile(r"-[A-Za-z]*[ceE]|--eval")
 _VERSION = re.compile(r"[0-9][0-9.]*$")
 
 
@@ -239,7 +240,7 @@ class _Caller:
     def _unnamed(self, words: Sequence[Word]) -> Iterator[Fault]:
         """A program that a variable of the environment names: it may be any language."""
         for at, word in enumerate(words[1:]):
-            if literal(words[at]) in ("-c", "-e"):
+            if _EXPLICIT.fullmatch(literal(words[at]) or ""):
                 yield from self._refuse([word], "{} may stand in program text.", "write the program's name out")
 
 

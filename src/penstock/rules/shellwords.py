@@ -285,7 +285,6 @@ class WordReader(ABC):
         self.depth -= 1
         return Sub(start, self.at, "`", body, quote)
 
-
     def _braced(self, quote: Quote) -> Use:
         start = self.at
         self.at += 2

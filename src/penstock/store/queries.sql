@@ -398,13 +398,13 @@ WHERE o.step_no = ? AND o.current = 1
   AND (t.task_no IS NULL OR t.current = 0 OR t.step_no <> o.step_no OR t.i <> o.i);
 
 -- name: last_outcome
-SELECT max(o.outcome_no) FROM steps s JOIN outcomes o ON o.step_no = s.step_no WHERE s.run_no = :run_no;
+SELECT coalesce(max(o.outcome_no), 0) FROM steps s JOIN outcomes o ON o.step_no = s.step_no WHERE s.run_no = :run_no;
 
 -- name: last_end
-SELECT max(end_order) FROM ends WHERE run_no = :run_no;
+SELECT coalesce(max(end_order), 0) FROM ends WHERE run_no = :run_no;
 
--- name: last_place
-SELECT max(i) FROM outcomes WHERE step_no = ? AND current = 1;
+-- name: next_place
+SELECT coalesce(max(i), -1) + 1 FROM outcomes WHERE step_no = ? AND current = 1;
 
 -- name: append_targets
 SELECT * FROM files WHERE run_no = :run_no AND step_no = :step_no AND kind = 'append' ORDER BY file_no;

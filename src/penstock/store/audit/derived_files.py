@@ -88,11 +88,13 @@ def rebuild_log(journal: Journal, layout: Layout, run: Row) -> None:
     """The log is what the journal knows by now, and the journal knows how long it is."""
     expected = log_file(journal.database, layout, run)
     size = _write(expected)
-    last = journal.database.one("last_outcome", {"run_no": run["run_no"]})
-    end = journal.database.one("last_end", {"run_no": run["run_no"]})
+    values = {"run_no": run["run_no"]}
+    last, end = (journal.database.one(name, values) for name in ("last_outcome", "last_end"))
+    assert last is not None
+    assert end is not None
     with journal.together():
-        journal.set_derived(run["run_no"], logs.LOG, int(last[0]) if last else 0, size)
-        journal.set_derived(run["run_no"], logs.STEPS, int(end[0]) if end else 0, size)
+        journal.set_derived(run["run_no"], logs.LOG, last[0], size)
+        journal.set_derived(run["run_no"], logs.STEPS, end[0], size)
 
 
 def rebuild_records(journal: Journal, layout: Layout, run: Row, step: Row) -> None:
@@ -102,8 +104,9 @@ def rebuild_records(journal: Journal, layout: Layout, run: Row, step: Row) -> No
         journal.database.run("forget_derived", {"run_no": run["run_no"], "path": name})
         return
     size = _write(records_file(journal.database, layout, run, step))
-    last = journal.database.one("last_place", (step["step_no"],))
-    journal.set_derived(run["run_no"], name, int(last[0]) + 1 if last else 0, size)
+    place = journal.database.one("next_place", (step["step_no"],))
+    assert place is not None
+    journal.set_derived(run["run_no"], name, place[0], size)
 
 
 _ENDED = frozenset(state.value for state in ENDED)
