@@ -387,6 +387,19 @@ def test_a_journal_that_was_deleted_between_runs_is_missed(project: Project) -> 
     assert "keep: [logs/all.jsonl]" in refused.err
 
 
+def test_a_journal_that_is_deleted_during_a_run_stops_it(project: Project) -> None:
+    project.write(SLOW, rows=300)
+    running = project.start("run")
+    project.wait_for(lambda: len(project.marks()) >= 2)
+    for path in (project.folder / ".penstock").glob("journal.db*"):
+        path.unlink()
+    project.go()
+    stopped = said(running)
+    assert stopped.status == 1
+    assert "journal.db: No such file or directory: somebody took it away while Penstock was at work" in stopped.err
+    assert len(project.marks()) < 300
+
+
 # --- the input ---------------------------------------------------------------------------------
 
 

@@ -424,6 +424,15 @@ def test_rows_that_have_moved_keep_their_records_where_only_the_step_below_uses_
     assert [made.read(f"at/{place}.txt") for place in range(4)] == ["3\n", "0\n", "1\n", "2\n"]
 
 
+def test_reread_writes_the_records_anew_where_a_step_has_no_other_file(tmp_path: Path) -> None:
+    bare = "steps:\n  - id: a\n    foreach: rows.jsonl\n    concurrency: 1\n    run: bash note.sh {{item.n}}\n"
+    made = flow(tmp_path, bare, numbered(*range(4)))
+    made.run(stop_after=3)
+    made.rows(numbered(9, 0, 1, 2, 3))
+    assert made.resume(reread=True) is RunState.SUCCEEDED
+    assert made.records("a") == numbered(9, 0, 1, 2, 3)
+
+
 def test_a_row_that_has_moved_keeps_what_is_too_large_for_the_journal(tmp_path: Path) -> None:
     large = "printf '%01100000d\\n' {{item.n}}"
     made = flow(tmp_path, ONE.replace("bash note.sh {{item.n}} | tee -a all.jsonl", f"{large} | tee -a all.txt"))
@@ -493,7 +502,7 @@ def test_failed_items_are_done_again_and_what_stands_on_them(tmp_path: Path) -> 
     made.begun()
     (tmp_path / "bad-1").unlink()
     assert made.resume(failed=True) is RunState.FAILED
-    assert made.begun() == ["1", "3", "1"]
+    assert sorted(made.begun()) == ["1", "1", "3"]
     assert made.counts("a") == (4, 0, 1, 0)
     (tmp_path / "bad-3").unlink()
     assert made.resume(failed=True) is RunState.SUCCEEDED

@@ -22,6 +22,9 @@ from tests.terminal import Project
 
 pytestmark = needs_proc
 
+RUN = f"r{os.getpid()}"
+"""An id that no other test, which may go on beside these, gives to a run."""
+
 NEST = """\
 # Starts what is hard to get rid of; each writes its number to `pids`.
 say='echo $$ >> pids; exec sleep 300'
@@ -150,7 +153,7 @@ def stranger(**environ: str) -> Iterator[tuple[int, float]]:
 
 
 def found(groups: dict[int, float], folder: Path, just_now: bool = False) -> set[int]:
-    return set(survivors(list(processes()), groups, "r1", str(folder), just_now))
+    return set(survivors(list(processes()), groups, RUN, str(folder), just_now))
 
 
 @pytest.mark.parametrize("just_now", [True, False])
@@ -182,11 +185,11 @@ def test_a_group_without_its_leader_is_ours_only_if_nobody_can_have_taken_its_nu
 def test_a_mark_counts_only_with_this_runs_folder(tmp_path: Path) -> None:
     (tmp_path / "copy").mkdir()
     with (
-        stranger(PENSTOCK_RUN_ID="r1", PENSTOCK_RUN_DIR=str(tmp_path)) as (ours, _),
-        stranger(PENSTOCK_RUN_ID="r1", PENSTOCK_RUN_DIR=str(tmp_path / "copy")),
-        stranger(PENSTOCK_RUN_ID="r1", PENSTOCK_RUN_DIR=str(tmp_path / "before it was renamed")) as (moved, _),
-        stranger(PENSTOCK_RUN_ID="r12", PENSTOCK_RUN_DIR=str(tmp_path)),
-        stranger(NOT_PENSTOCK_RUN_ID="r1"),
+        stranger(PENSTOCK_RUN_ID=RUN, PENSTOCK_RUN_DIR=str(tmp_path)) as (ours, _),
+        stranger(PENSTOCK_RUN_ID=RUN, PENSTOCK_RUN_DIR=str(tmp_path / "copy")),
+        stranger(PENSTOCK_RUN_ID=RUN, PENSTOCK_RUN_DIR=str(tmp_path / "before it was renamed")) as (moved, _),
+        stranger(PENSTOCK_RUN_ID=f"{RUN}2", PENSTOCK_RUN_DIR=str(tmp_path)),
+        stranger(NOT_PENSTOCK_RUN_ID=RUN),
     ):
         assert found({}, tmp_path) == {ours, moved}
 
@@ -205,7 +208,7 @@ def test_a_stranger_with_a_number_of_the_table_lives_on_when_the_supervisor_stri
         groups = Groups(tmp_path / "groups")
         groups.started(theirs, theirs_s + 30)
         groups.started(ours, ours_s)
-        watching = Supervisor(groups, "r1")
+        watching = Supervisor(groups, RUN)
         watching.dismiss(kill=True)
         groups.close()
         assert soon(lambda: not alive(ours))
@@ -232,7 +235,7 @@ def test_the_table_of_another_boot_names_nobody(tmp_path: Path) -> None:
         assert groups_in(bytes(table)) == {pid: started_s}
         table[0] ^= 1
         (tmp_path / "groups").write_bytes(table)
-        assert kill_leftovers(tmp_path / "groups", "r1") == 0
+        assert kill_leftovers(tmp_path / "groups", RUN) == 0
         assert alive(pid)
         assert not (tmp_path / "groups").exists()
 
@@ -244,13 +247,13 @@ def test_a_table_that_was_not_written_whole_names_nobody(tmp_path: Path, written
     table = (tmp_path / "groups").read_bytes()[:written]
     assert groups_in(table) == {}
     (tmp_path / "groups").write_bytes(table)
-    assert kill_leftovers(tmp_path / "groups", "r1") == 0
+    assert kill_leftovers(tmp_path / "groups", RUN) == 0
     assert not (tmp_path / "groups").exists()
 
 
 def test_without_a_table_nobody_is_looked_for(tmp_path: Path) -> None:
-    with stranger(PENSTOCK_RUN_ID="r1", PENSTOCK_RUN_DIR=str(tmp_path)) as (pid, _):
-        assert kill_leftovers(tmp_path / "groups", "r1") == 0
+    with stranger(PENSTOCK_RUN_ID=RUN, PENSTOCK_RUN_DIR=str(tmp_path)) as (pid, _):
+        assert kill_leftovers(tmp_path / "groups", RUN) == 0
         assert alive(pid)
 
 

@@ -144,7 +144,7 @@ steps:
     assert project.state("fine") == ("skipped", 'when: number("0.95")=0.95 > 0.99 → false')
 
 
-def test_a_nan_in_a_file_that_a_condition_reads_is_an_error_that_names_the_file(project: Project) -> None:
+def test_a_nan_in_a_file_that_a_condition_reads_is_an_error_that_names_the_field(project: Project) -> None:
     project.workflow("""\
 steps:
   - id: make
@@ -156,7 +156,7 @@ steps:
     assert project.penstock("run").status == 1
     state, reason = project.state("asks")
     assert state == "failed"
-    assert str(reason).startswith("when: outputs.made cannot be read: made.json is not JSON: NaN is not a JSON number")
+    assert str(reason).startswith("when: outputs.made.rate is NaN")
     project.write("source.txt", '{"rate": 0.95}\n')
     project.succeeds("run")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -34,19 +35,30 @@ steps:
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project(tmp_path / "project")
+def made(folder: Path) -> Project:
+    project = Project(folder)
     project.workflow(STEPS)
     project.write("rows.jsonl", "".join(f'{{"n": {number}}}\n' for number in range(6)))
     return project
 
 
 @pytest.fixture
-def ended(project: Project) -> Project:
-    """A run of five accepted rows and one failed."""
+def project(tmp_path: Path) -> Project:
+    return made(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = made(tmp_path_factory.mktemp("once") / "project")
     project.succeeds("run", "--quiet")
-    return project
+    return project.folder
+
+
+@pytest.fixture
+def ended(once: Path, tmp_path: Path) -> Project:
+    """A run of five accepted rows and one failed."""
+    shutil.copytree(once, tmp_path / "project")
+    return Project(tmp_path / "project")
 
 
 def examined(project: Project, *words: str) -> dict[str, Any]:
@@ -168,23 +180,32 @@ def shorter(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
-@pytest.mark.parametrize("harm", [other, longer, shorter, Path.unlink])
-@pytest.mark.parametrize("name", ["log.jsonl", "steps/work.jsonl", "steps/sum.jsonl"])
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [
+        ("log.jsonl", other),
+        ("log.jsonl", longer),
+        ("log.jsonl", Path.unlink),
+        ("steps/work.jsonl", other),
+        ("steps/work.jsonl", shorter),
+        ("steps/sum.jsonl", Path.unlink),
+    ],
+)
 def test_a_log_that_was_touched_is_named_and_can_be_written_anew(
     ended: Project, name: str, harm: Callable[[Path], None]
 ) -> None:
     path = run_folder(ended) / name
     before = path.read_bytes()
-    if name == "steps/sum.jsonl" and harm is other:
-        path.write_bytes(before.replace(b"accepted", b"rejected"))
-    else:
-        harm(path)
+    harm(path)
     problems = found(examined(ended), "problem")
     assert list(problems) == [name]
     assert "`penstock doctor --rebuild` writes it anew" in problems[name]
     told = examined(ended, "--rebuild")
     assert (told["rebuilt"], told["ok"]) == ([name], True)
     assert path.read_bytes() == before
+
+
+def test_where_nothing_differs_nothing_is_written_anew(ended: Project) -> None:
     assert examined(ended, "--rebuild")["rebuilt"] == []
 
 
@@ -209,7 +230,7 @@ def test_a_large_output_that_is_gone_is_named(project: Project) -> None:
     project.workflow("steps:\n  - id: a\n    foreach: [1, 2]\n    run: head -c 3000000 /dev/zero\n")
     project.succeeds("run", "--quiet")
     assert found(examined(project), "ok")["large outputs"].startswith("2 kept beside the journal, with the size")
-    (run_folder(project) / "out" / "a" / "1.out").unlink()
+    max((run_folder(project) / "out" / "a").iterdir()).unlink()
     assert "1 of 2 kept beside the journal are not as recorded" in found(examined(project), "problem")["large outputs"]
 
 
@@ -225,16 +246,9 @@ def test_every_line_of_help_stands_below_its_problem(ended: Project) -> None:
     shutil.rmtree(run_folder(ended))
     said = ended.penstock("doctor")
     assert said.status == 1
-    assert (
-        f"  problem  workflow            the run's copy of the workflow is gone: {run_folder_text(ended)}"
-        in said.normal
-    )
+    assert re.search(r"^  problem  workflow +the run's copy of the workflow is gone: ", said.out, re.MULTILINE)
     assert "           help: the run cannot be resumed: start a new one\n" in said.out
     assert said.out.splitlines()[-1].endswith(" problems")
-
-
-def run_folder_text(project: Project) -> str:
-    return f"{project.folder}/.penstock/runs/RUN/workflow.yaml"
 
 
 # --- runs that have not ended ------------------------------------------------------------------
@@ -244,9 +258,9 @@ def killed(project: Project) -> None:
     """A run that was killed while its first rows were in flight."""
     project.write("wait", "")
     with project.running("run", "--quiet") as process:
-        assert soon(lambda: started_by_runs(project.folder))
+        assert soon(lambda: bool(started_by_runs(project.folder)))
         os.kill(process.pid, signal.SIGKILL)
-    assert soon(lambda: not started_by_runs(project.folder) and not supervisors(project.folder))
+    assert soon(lambda: not [*started_by_runs(project.folder), *supervisors(project.folder)])
     (project.folder / "wait").unlink()
 
 
@@ -254,7 +268,7 @@ def killed(project: Project) -> None:
 def test_a_run_that_goes_on_is_well_and_its_files_are_left_alone(project: Project) -> None:
     project.write("wait", "")
     with project.running("run", "--quiet") as process:
-        assert soon(lambda: started_by_runs(project.folder))
+        assert soon(lambda: bool(started_by_runs(project.folder)))
         told = examined(project)
         assert found(told, "problem") == {}
         assert f"held by process {process.pid} on " in found(told, "ok")["lock"]
@@ -285,7 +299,7 @@ def orphaned(project: Project) -> Iterator[Project]:
     """A run that was killed together with its supervisor: its commands live on."""
     project.write("wait", "")
     with project.running("run", "--quiet") as process:
-        assert soon(lambda: started_by_runs(project.folder))
+        assert soon(lambda: bool(started_by_runs(project.folder)))
         watchers = supervisors(project.folder)
         for watcher in watchers:
             os.kill(watcher, signal.SIGSTOP)
@@ -297,9 +311,10 @@ def orphaned(project: Project) -> Iterator[Project]:
 
 @needs_proc
 def test_commands_that_outlived_penstock_are_named_by_number(orphaned: Project) -> None:
-    left = started_by_runs(orphaned.folder)
+    left = [pid for pid in started_by_runs(orphaned.folder) if os.getpgid(pid) == pid]
     told = examined(orphaned)
     said = found(told, "problem")["processes"]
+    assert left
     assert all(str(pid) in said for pid in left)
     assert "`penstock resume" in said
     (orphaned.folder / "wait").unlink()

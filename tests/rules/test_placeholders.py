@@ -161,7 +161,7 @@ def value_of(text: str, names: dict[str, object], item_text: str | None = None) 
         ("{{env.X}}", "y"),
         ("{{outputs.s.ok}}", "true"),
         ("{{outputs.s.none}}", "null"),
-        ("{{outputs.s.text}}", "한 \"q\" \n"),
+        ("{{outputs.s.text}}", '한 "q" \n'),
         ("{{outputs.s}}", '{"ok":true,"none":null,"text":"한 \\"q\\" \\n"}'),
     ],
 )

@@ -153,22 +153,22 @@ def test_the_first_example_is_read_as_it_is_meant() -> None:
         '"$DIR"/bin/run {{item}}',
         'retry() { "$@" || "$@"; }; retry python x.py {{item}}',
         'retry() { local n=$1; shift; for k in 1 2 3; do "$@" && return; done; }; retry 3 python x.py {{item}}',
-        "log() { echo \"$*\" >&2; }; log {{item}}; log \"start {{key}}\"",
-        "x={{item}}; echo \"${x%.json}\" \"${x##*/}\" \"${x//a/b}\" \"${x:-none}\" \"${#x}\" \"${x^^}\" \"${x@Q}\"",
-        "x={{item}}; echo \"${x:0:3}\"; echo $(( ${#x} + 1 ))",
+        'log() { echo "$*" >&2; }; log {{item}}; log "start {{key}}"',
+        'x={{item}}; echo "${x%.json}" "${x##*/}" "${x//a/b}" "${x:-none}" "${#x}" "${x^^}" "${x@Q}"',
+        'x={{item}}; echo "${x:0:3}"; echo $(( ${#x} + 1 ))',
         "x={{item}}; if [[ -z $x || $x == a* ]]; then exit 1; fi",
         "if [ {{item.kind}} = a ] && [ -n {{item.x}} ]; then echo a; fi",
         "[ {{item.n}} -gt 3 ] || exit 0",
         "case {{item.kind}} in a|b) python a.py {{item}};; *) python c.py {{item}};; esac",
         "n=0; for x in a b; do n=$((n + 1)); echo {{item}}; done",
-        "while read -r line; do echo \"$line\" {{item}}; done < list.txt",
+        'while read -r line; do echo "$line" {{item}}; done < list.txt',
         "n=$(wc -l < data.txt); echo $((n + 1)) {{item}}",
-        "tmp=$(mktemp); trap 'rm -f \"$tmp\"' EXIT; printf '%s' {{item}} > \"$tmp\"; python x.py \"$tmp\"",
+        'tmp=$(mktemp); trap \'rm -f "$tmp"\' EXIT; printf \'%s\' {{item}} > "$tmp"; python x.py "$tmp"',
         "set -x; cd work && python x.py {{item}}",
-        "set -- {{item.a}} {{item.b}}; python x.py \"$@\"",
+        'set -- {{item.a}} {{item.b}}; python x.py "$@"',
         "declare -A seen; echo {{item}}",
-        "IFS=, read -r a b <<< {{item}}; echo \"$a\" \"$b\"",
-        "mapfile -t rows <<< {{item}}; for row in \"${rows[@]}\"; do echo \"$row\"; done",
+        'IFS=, read -r a b <<< {{item}}; echo "$a" "$b"',
+        'mapfile -t rows <<< {{item}}; for row in "${rows[@]}"; do echo "$row"; done',
         "i={{i}}; echo $((i % 2)) ${names[i]}",
         "python a.py {{item}} & python b.py {{item}} & wait",
         "(cd sub && python x.py {{item}}) 2> err_{{i}}.log",
@@ -176,7 +176,7 @@ def test_the_first_example_is_read_as_it_is_meant() -> None:
         "test -f {{item.path}} || exit 1",
         "export ITEM={{item}}; python x.py",
         "source venv/bin/activate; python x.py {{item}}",
-        "eval \"$(conda shell.bash hook)\"; python x.py {{item}}",
+        'eval "$(conda shell.bash hook)"; python x.py {{item}}',
         "command -v jq > /dev/null; echo {{item}}",
     ],
 )
@@ -204,7 +204,7 @@ def test_what_works_but_may_surprise_is_noted(text: str, note: str) -> None:
     assert note in notes[0].message
 
 
-@pytest.mark.parametrize("text", ["x={{item}}; echo \"$x\"", "x=1; echo $x {{item}}", "(cd x; a); echo a > b_{{i}}"])
+@pytest.mark.parametrize("text", ['x={{item}}; echo "$x"', "x=1; echo $x {{item}}", "(cd x; a); echo a > b_{{i}}"])
 def test_what_does_not_surprise_is_not_noted(text: str) -> None:
     assert analysed(text).notes == ()
 
@@ -242,9 +242,12 @@ def test_a_text_without_placeholders_needs_no_second_opinion(text: str) -> None:
 
 
 _SIGNS = [*"{}[]()<>|&;$`'\"\\#=!*?~ \n\tx1가"]
-_PARTS = re.split(r"  | *\n", """\
+_PARTS = re.split(
+    r"  | *\n",
+    """\
 {{item}}  {{i}}  {{itme}}  $(  ${  $((  ))  ]]  done  esac  ;;  >>  2>&1  a[  &&  x=  <(  $'  ${x:-  <<E↵  ↵E↵  f() _
-if _  then _  fi  do _  [[ _  case _   in _  while _  for x  tee -a _  echo _  eval _  bash -c _  export _  cd _""")
+if _  then _  fi  do _  [[ _  case _   in _  while _  for x  tee -a _  echo _  eval _  bash -c _  export _  cd _""",
+)
 _SCRAPS = st.sampled_from(_SIGNS + [part.replace(" _", " ").replace("↵", "\n") for part in _PARTS])
 
 

@@ -62,7 +62,7 @@ def paths(text: str, foreach: bool = False) -> list[tuple[object, bool]]:
         ("a | tee >(b > f) g", [(("f",), False), (("g",), False)]),
         ("a > 'x y'", [(("x y",), False)]),
         ("a > x\\ y", [(("x y",), False)]),
-        ('a > "x"y\'z\'', [(("xyz",), False)]),
+        ("a > \"x\"y'z'", [(("xyz",), False)]),
         ("a > 한국어/🎉.json", [(("한국어/🎉.json",), False)]),
         ('a > "$X/f"', [((Variable("X"), "/f"), False)]),
         ("a > ${X}_f", [((Variable("X"), "_f"), False)]),
@@ -98,7 +98,7 @@ def test_the_files_that_a_text_writes(text: str, expected: list[tuple[object, bo
 
 
 def test_a_target_knows_its_place_in_characters() -> None:
-    text = "# 한국어 🎉\na > \"$X/out_{{i}}.json\" 2>> log"
+    text = '# 한국어 🎉\na > "$X/out_{{i}}.json" 2>> log'
     script = script_of(text)
     assert script.targets == (
         Target((Variable("X"), "/out_", INDEX, ".json"), False, None, '"$X/out_{{i}}.json"', 12, 19),
@@ -119,7 +119,7 @@ def test_a_target_knows_its_place_in_characters() -> None:
         ("a | tee -a log err", 'a | tee -a "$P0" "$P1"', [0, 1]),
         ('a >> "$DIR"/log', 'a >> "$P0"', [0]),
         ("a >> 'x y' 2>> x\\ y", 'a >> "$P0" 2>> "$P0"', [0, 0]),
-        ("x=\"$(a >> log)\"", 'x="$(a >> "$P0")"', [0]),
+        ('x="$(a >> log)"', 'x="$(a >> "$P0")"', [0]),
         ("cat >> log <<E\nx\nE\n", 'cat >> "$P0" <<E\nx\nE\n', [0]),
         ("a &>> log", 'a &>> "$P0"', [0]),
         ("a >> out_{{i}}.log", 'a >> out_"$V0".log', [None]),

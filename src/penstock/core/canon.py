@@ -57,7 +57,8 @@ def parse(text: str | bytes, nan: bool = False) -> object:
         raise ValueError(_LONE)
     try:
         value: object = (_lenient if nan else _decoder).decode(text)
-        broken = "\\u" in text and _SURROGATE.search(json.dumps(value, ensure_ascii=False))
+        flat = json.dumps(value, ensure_ascii=False) if nan else compact(value) if "\\u" in text else ""
+        broken = _SURROGATE.search(flat)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if broken:

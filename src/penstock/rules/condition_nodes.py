@@ -363,4 +363,5 @@ def grouped(node: Node, level: int, seen: Seen) -> str:
 
 
 def _not_finite(source: str, found: float) -> ConditionError:
-    return ConditionError(f"{source} is {shown(found)}, and nothing is decided by a number that is not finite")
+    word = "NaN" if found != found else shown(found)
+    return ConditionError(f"{source} is {word}, and nothing is decided by a number that is not finite")

@@ -83,7 +83,11 @@ class Database:
                 self._connection.execute("COMMIT")
 
     def sync(self) -> None:
-        """Everything committed so far is on the disk when this returns. May be called from any thread."""
+        """Everything committed so far is on the disk when this returns. May be called from any thread.
+
+        FileNotFoundError if somebody deleted the file: what is written to it now is seen by nobody.
+        """
+        os.stat(self.path)
         if self._wal is None:
             self._wal = os.open(f"{self.path}-wal", os.O_RDONLY)
         full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone stops at the drive's own cache

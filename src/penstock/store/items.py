@@ -7,6 +7,7 @@ row, however long the file is. A row that cannot be read is a row with a fault, 
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -109,6 +110,8 @@ def _opened(path: Path, format: str, size_bytes: int | None = None) -> Iterator[
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise OperatorError(f"{path} is no whole gzip file: {error}", "write it again, or copy it again") from None
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
         raise OperatorError(f"{path} cannot be read: {error.strerror or error}", "see that it is there whole") from None
 
 
