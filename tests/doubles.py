@@ -9,31 +9,22 @@ from pathlib import Path
 
 from penstock.core.canon import item_key
 from penstock.core.errors import Place
-from penstock.core.model import (
-    Attempt,
-    Form,
-    Item,
+from penstock.core.states import RunState
+from penstock.core.views import RunView, StepView
+from penstock.core.work import Attempt, Form, Item, Outcome, Piece, Record, Task, Verdict, WrittenFile
+from penstock.core.workflow import (
     ListSource,
     Need,
-    Outcome,
     OutputName,
     Part,
-    Piece,
     Placeholder,
-    Record,
-    RunView,
     Script,
     Shell,
     Step,
     StepSource,
-    StepView,
     Target,
-    Task,
-    Verdict,
     Workflow,
-    WrittenFile,
 )
-from penstock.core.states import RunState
 from penstock.engine.backend import Backend
 from penstock.engine.names import Names
 from penstock.engine.scheduler import Scheduler

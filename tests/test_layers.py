@@ -93,7 +93,7 @@ def asked_for(node: ast.AST, package: str) -> list[str]:
 
 
 def nearest(name: str, modules: set[str]) -> str:
-    """The module that a dotted name lies in: `penstock.core.model.Step` lies in `core.model`."""
+    """The module that a dotted name lies in: `penstock.core.workflow.Step` lies in `core.workflow`."""
     parts = name.split(".")[1:]
     while parts and ".".join(parts) not in modules:
         parts.pop()
@@ -141,18 +141,18 @@ def test_every_import_keeps_the_rules_of_the_house() -> None:
 
 
 def test_the_source_is_really_read() -> None:
-    assert Import("core.model", "core.errors", ours=True, late=False) in set(imports(SOURCE))
+    assert Import("core.workflow", "core.errors", ours=True, late=False) in set(imports(SOURCE))
 
 
 @pytest.mark.parametrize(
     ("file", "line", "said"),
     [
-        ("core/model.py", "from penstock.rules import shelltext", "core.model imports rules.shelltext: upwards"),
+        ("core/work.py", "from penstock.rules import shelltext", "core.work imports rules.shelltext: upwards"),
         ("store/journal.py", "import penstock.load.build", "store.journal imports load.build: sideways"),
         ("plan.py", "def late():\n    from penstock import api", "plan imports api: upwards"),
         ("cli/main.py", "from penstock.store.journal import Journal", "a face sees only api and core"),
         ("web/app.py", "from ..cli import main", "web.app imports cli.main: sideways"),
-        ("core/model.py", "if TYPE_CHECKING:\n    import penstock.api", "core.model imports api: upwards"),
+        ("core/work.py", "if TYPE_CHECKING:\n    import penstock.api", "core.work imports api: upwards"),
         (
             "rules/routing.py",
             "import importlib\nimportlib.import_module('penstock.plan')",

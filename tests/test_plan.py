@@ -10,7 +10,8 @@ import pytest
 
 from penstock.core.canon import item_hash, item_key, parse
 from penstock.core.errors import OperatorError
-from penstock.core.model import Action, Decision, FileSource, OutputName, Step, Workflow
+from penstock.core.views import Action, Decision
+from penstock.core.workflow import FileSource, OutputName, Step, Workflow
 from penstock.plan import make, order
 from penstock.rules.cachekey import step_fingerprint, task_fingerprint
 from tests.doubles import HERE, after, appends, flow, rows, shell, stream, writes

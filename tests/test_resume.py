@@ -12,8 +12,9 @@ import pytest
 
 from penstock.api import reading, running
 from penstock.core.errors import OperatorError, UsageError
-from penstock.core.model import Options, Outcome, Resumption, RunView
 from penstock.core.states import RunState
+from penstock.core.views import Options, Resumption, RunView
+from penstock.core.work import Outcome
 from penstock.store.facts import find
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout

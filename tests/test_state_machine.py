@@ -23,8 +23,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from penstock.api import reading, running
 from penstock.core.errors import OperatorError, UsageError
-from penstock.core.model import Options, Outcome, Resumption, RunView
 from penstock.core.states import RunState
+from penstock.core.views import Options, Resumption, RunView
+from penstock.core.work import Outcome
 from tests.doubles import MemoryListener
 from tests.processes import needs_proc, soon, started_by_runs
 from tests.terminal import Project, jsonl

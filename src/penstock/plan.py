@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from penstock.core.canon import item_hash, item_key
 from penstock.core.errors import ConditionError, OperatorError
-from penstock.core.model import Action, Decision, FileSource, ListSource, Plan, Step, StepSource, Workflow
 from penstock.core.seams import Facts
+from penstock.core.views import Action, Decision, Plan
+from penstock.core.workflow import FileSource, ListSource, Step, StepSource, Workflow
 from penstock.rules.cachekey import step_fingerprint, task_fingerprint
 from penstock.rules.conditions import decide, references
 from penstock.rules.filling import values_of

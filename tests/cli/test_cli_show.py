@@ -9,7 +9,7 @@ import pytest
 from penstock.cli import show
 from penstock.cli.progress import Pace, Plain, Quiet, screen
 from penstock.core.errors import Place
-from penstock.core.model import RunView, StepView, Tally
+from penstock.core.views import RunView, StepView, Tally
 
 
 def view(state: str = "running", foreach: bool = True, **tally: int) -> StepView:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.core.model import FileSource, ListSource, Outcome, Step, Task, Tolerance, Verdict
 from penstock.core.states import RunState
+from penstock.core.work import Outcome, Task, Verdict
+from penstock.core.workflow import FileSource, ListSource, Step, Tolerance
 from penstock.store.database import Database
 from tests.doubles import HERE, Ground, MemoryListener, ScriptedBackend, ended, flow, rows, shell
 

@@ -10,9 +10,10 @@ from random import Random
 
 import pytest
 
-from penstock.core.model import Attempt, Outcome, Retry, Step, Task
 from penstock.core.seams import Recorder
 from penstock.core.states import RunState
+from penstock.core.work import Attempt, Outcome, Task
+from penstock.core.workflow import Retry, Step
 from penstock.engine.local import LocalBackend
 from penstock.engine.site import Site
 from penstock.kinds.tools import Tools

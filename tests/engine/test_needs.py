@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from penstock.core.errors import BugError
-from penstock.core.model import FileSource, Outcome, OutputName, Step, Task, Verdict
 from penstock.core.states import RunState
+from penstock.core.work import Outcome, Task, Verdict
+from penstock.core.workflow import FileSource, OutputName, Step
 from tests.doubles import HERE, Ground, ScriptedBackend, after, ended, flow, json_record, rows, shell, stream, writes
 
 

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.core.errors import OperatorError
-from penstock.core.model import Attempt, FileSource, Outcome, Piece, Step, Task, Tolerance, Verdict, Workflow
 from penstock.core.states import RunState
+from penstock.core.work import Attempt, Outcome, Piece, Task, Verdict
+from penstock.core.workflow import FileSource, Step, Tolerance, Workflow
 from penstock.store.journal import Journal
 from tests.doubles import (
     HERE,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.core.model import ListSource, Outcome, Piece, Step, Task, Tolerance, Verdict, Workflow
+from penstock.core.work import Outcome, Piece, Task, Verdict
+from penstock.core.workflow import ListSource, Step, Tolerance, Workflow
 from penstock.store.targets import written
 from tests.doubles import HERE, Ground, ScriptedBackend, appends, ended, flow, holder, rows, shell, writes
 

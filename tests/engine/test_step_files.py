@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from penstock.core.errors import OperatorError
-from penstock.core.model import ListSource, Outcome, Piece, Step, Task, Tolerance, Verdict
 from penstock.core.states import RunState
+from penstock.core.work import Outcome, Piece, Task, Verdict
+from penstock.core.workflow import ListSource, Step, Tolerance
 from penstock.store.targets import written
 from tests.doubles import HERE, Ground, ScriptedBackend, appends, ended, flow, holder, rows, shell, writes
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.core.model import FileSource, ListSource, Outcome, Piece, Step, Task, Tolerance, Verdict
 from penstock.core.states import RunState
+from penstock.core.work import Outcome, Piece, Task, Verdict
+from penstock.core.workflow import FileSource, ListSource, Step, Tolerance
 from tests.doubles import (
     HERE,
     Ground,

@@ -10,7 +10,8 @@ from random import Random
 import pytest
 
 from penstock.core.errors import OperatorError
-from penstock.core.model import Attempt, Outcome, Retry, Step, Task, Verdict
+from penstock.core.work import Attempt, Outcome, Task, Verdict
+from penstock.core.workflow import Retry, Step
 from penstock.engine.worker import carry_out
 from penstock.kinds.tools import Tools
 from penstock.store.layout import RunFolder

@@ -9,7 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from penstock.core.model import Item, Outcome, Placeholder, Script, Shell, Step, Target, Task
+from penstock.core.work import Item, Outcome, Task
+from penstock.core.workflow import Placeholder, Script, Shell, Step, Target
 from penstock.kinds import shell
 from penstock.kinds.tools import Tools
 from penstock.store.layout import RunFolder

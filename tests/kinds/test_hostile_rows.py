@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.rules.placeholders import Fault, ValueFault, check_sizes, resolve
-from penstock.rules.shelltext import ShellTextError, analyse
+from penstock.rules.shell.text import ShellTextError, analyse
 from tests.hostile import CANARY, CONTEXTS, FRAMES, ROWS, TOO_LARGE, Form
 
 _PROGRAMS = {

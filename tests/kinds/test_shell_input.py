@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.core.model import Form, Piece, Record, Verdict, WrittenFile
+from penstock.core.work import Form, Piece, Record, Verdict, WrittenFile
 from tests.doubles import appends, item, writes
 from tests.kinds.shell_bench import Bench
 

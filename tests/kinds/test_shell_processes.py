@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.core.model import Form, Outcome, Record
+from penstock.core.work import Form, Outcome, Record
 from tests.doubles import item
 from tests.kinds.shell_bench import Bench, accident
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.core.model import Form, Outcome, Record, Verdict
+from penstock.core.work import Form, Outcome, Record, Verdict
 from tests.kinds.shell_bench import Bench, accident
 
 MIB = 1 << 20

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from penstock.core.model import Workflow
+from penstock.core.workflow import Workflow
 from penstock.load.build import load
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.core.errors import WorkflowError
-from penstock.core.model import (
+from penstock.core.workflow import (
     FileSource,
     ListSource,
     Need,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from penstock.core.errors import WorkflowError
-from penstock.core.model import Workflow
+from penstock.core.workflow import Workflow
 from penstock.load.build import load
 from penstock.load.findings import Findings
 from penstock.load.keys import STEP, WORKFLOW

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.core.errors import WorkflowError
-from penstock.core.model import OutputName, Workflow
+from penstock.core.workflow import OutputName, Workflow
 from penstock.load.build import load
 
 Load = Callable[..., Workflow]

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from penstock.core.errors import WorkflowError
-from penstock.core.model import Json
+from penstock.core.workflow import Json
 from penstock.load.build import load
 from penstock.load.findings import Findings
 from penstock.load.keys import STEP, WORKFLOW

@@ -12,7 +12,7 @@ import yaml
 
 from penstock.core import canon
 from penstock.core.errors import WorkflowError
-from penstock.core.model import Json
+from penstock.core.workflow import Json
 from penstock.load.source import parse, read
 from penstock.load.tree import Scalar, plain
 

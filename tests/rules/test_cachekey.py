@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.core.model import Retry, Script, Shell, Step
+from penstock.core.workflow import Retry, Script, Shell, Step
 from penstock.rules.cachekey import step_fingerprint, task_fingerprint
 from tests.doubles import BASH, HERE, shell
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.core.model import Part, Placeholder, Target, Variable
+from penstock.core.workflow import Part, Placeholder, Target, Variable
 from penstock.rules.paths import fixed_path, item_path
 from tests.doubles import appends, holder, writes
 

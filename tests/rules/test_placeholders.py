@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.core import canon
-from penstock.core.model import Placeholder
+from penstock.core.workflow import Placeholder
 from penstock.rules.placeholders import (
     SUM_LIMIT_BYTES,
     VALUE_LIMIT_BYTES,

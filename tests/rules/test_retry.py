@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.core.model import Retry
+from penstock.core.workflow import Retry
 from penstock.rules.retry import again, wait_s
 
 THREE = Retry(attempts=3, on=("exit", "timeout"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.rules.shelltext import Analysis, ShellTextError, analyse
+from penstock.rules.shell.text import Analysis, ShellTextError, analyse
 
 SECTION_1 = """\
 # 예시: 모델 호출을 추상화 (실서비스에서는 openai/ollama 등 대체)

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from penstock.rules.shelltext import ShellTextError, analyse
+from penstock.rules.shell.text import ShellTextError, analyse
 
 CANARY = "PWNED"
 VALUES = (

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from penstock.rules.shellreader import read
-from penstock.rules.shellsyntax import (
+from penstock.rules.shell.reader import read
+from penstock.rules.shell.syntax import (
     Assign,
     Compound,
     Function,
@@ -23,10 +23,10 @@ from penstock.rules.shellsyntax import (
     Word,
     redirects,
 )
-from penstock.rules.shellsyntax import (
+from penstock.rules.shell.syntax import (
     Test as Conditional,
 )
-from penstock.rules.shellwords import Unreadable
+from penstock.rules.shell.words import Unreadable
 
 TEXTS = (
     "a b 'c d' \"e f\" g\\ h",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.rules.placeholders import Fault
-from penstock.rules.shelltext import ShellTextError, analyse
+from penstock.rules.shell.text import ShellTextError, analyse
 from tests.hostile import REFUSED
 
 

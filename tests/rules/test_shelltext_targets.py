@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.core.model import Placeholder, Script, Target, Variable
-from penstock.rules.shelltext import ShellTextError, analyse
+from penstock.core.workflow import Placeholder, Script, Target, Variable
+from penstock.rules.shell.text import ShellTextError, analyse
 
 INDEX = Placeholder("i", (), "{{i}}")
 

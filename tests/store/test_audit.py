@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.core.model import Piece, Verdict
 from penstock.core.states import StepState
+from penstock.core.work import Piece, Verdict
 from penstock.store.audit import accounting, derived_files, journal_file, leftovers, recorded_files
 from penstock.store.audit.finding import Finding, Grade
 from penstock.store.database import VERSION, Row

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.core.model import Item, Piece, Record, Verdict
+from penstock.core.work import Item, Piece, Record, Verdict
 from penstock.store.derived import AppendTarget, Finished, Frontier
 from penstock.store.derived import Sequence as Files
 from penstock.store.journal import Journal

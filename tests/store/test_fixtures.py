@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from penstock.core.errors import Place
-from penstock.core.model import Item, Record, Step, Verdict
+from penstock.core.work import Item, Record, Verdict
+from penstock.core.workflow import Step
 from penstock.store import fixtures
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.core.model import Attempt, Piece, Task, Verdict, WrittenFile
 from penstock.core.states import RunState, StepState
+from penstock.core.work import Attempt, Piece, Task, Verdict, WrittenFile
 from penstock.store.database import Database, Row
 from penstock.store.journal import NO_ITEM, Journal
 from penstock.store.layout import Layout
@@ -66,7 +66,7 @@ CHILD = """
 import itertools, os, sys
 from pathlib import Path
 from penstock.api.clock import CLOCK
-from penstock.core.model import Form, Item, Outcome, Piece, Record, Task, Verdict, WrittenFile
+from penstock.core.work import Form, Item, Outcome, Piece, Record, Task, Verdict, WrittenFile
 from penstock.store.journal import Journal
 
 journal = Journal(Path(sys.argv[1]), CLOCK)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.core.model import Attempt, Outcome, Task, Verdict
 from penstock.core.states import StepState
+from penstock.core.work import Attempt, Outcome, Task, Verdict
 from penstock.store.journal import NO_ITEM, Journal
 from penstock.store.layout import Layout
 from penstock.store.logs import RunLog, stamp

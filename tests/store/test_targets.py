@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.core.errors import OperatorError
-from penstock.core.model import Verdict
+from penstock.core.work import Verdict
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout
 from penstock.store.targets import Permit, begin_append, changed_items, clear_the_way, strangers, written

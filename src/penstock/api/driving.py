@@ -14,9 +14,10 @@ from pathlib import Path
 from penstock.api.clock import CLOCK
 from penstock.api.folder import processors
 from penstock.core.errors import OperatorError
-from penstock.core.model import Options, RunView, Step, Workflow
 from penstock.core.seams import Listener
 from penstock.core.states import RunState
+from penstock.core.views import Options, RunView
+from penstock.core.workflow import Step, Workflow
 from penstock.engine.local import LocalBackend
 from penstock.engine.names import Names
 from penstock.engine.scheduler import Scheduler

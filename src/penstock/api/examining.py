@@ -14,7 +14,7 @@ from penstock.api.clock import CLOCK
 from penstock.api.folder import existing, held, processors
 from penstock.api.loading import load, locate
 from penstock.core.errors import OperatorError, PenstockError, UsageError
-from penstock.core.model import Step, Workflow
+from penstock.core.workflow import Step, Workflow
 from penstock.kinds import supervisor
 from penstock.rules.paths import fixed_path
 from penstock.store import facts

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from penstock.core.canon import item_hash, parse
 from penstock.core.errors import OperatorError
-from penstock.core.model import FileSource, Step, Workflow
 from penstock.core.states import StepState
+from penstock.core.workflow import FileSource, Step, Workflow
 from penstock.rules.paths import fixed_path
 from penstock.store.database import Row
 from penstock.store.inputs import same

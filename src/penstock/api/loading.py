@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from penstock.core.errors import OperatorError, UsageError
-from penstock.core.model import Workflow
+from penstock.core.workflow import Workflow
 from penstock.load.build import load as build
 from penstock.load.dotenv import read as read_dotenv
 

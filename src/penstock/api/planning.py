@@ -11,7 +11,8 @@ from penstock.api.clock import CLOCK
 from penstock.api.loading import load, locate
 from penstock.api.strangers import strangers
 from penstock.core.errors import UsageError
-from penstock.core.model import FileSource, Options, Plan, Step, Workflow
+from penstock.core.views import Options, Plan
+from penstock.core.workflow import FileSource, Step, Workflow
 from penstock.store import items
 from penstock.store.contents import contents
 from penstock.store.journal import Journal

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from penstock.api.clock import CLOCK
 from penstock.core.errors import UsageError
-from penstock.core.model import RunView
+from penstock.core.views import RunView
 from penstock.store import facts
 from penstock.store.database import Database, DatabaseError, unreadable
 from penstock.store.layout import Layout, RunFolder

@@ -16,21 +16,10 @@ from penstock.api.clock import CLOCK
 from penstock.api.inputs import difference, digests
 from penstock.core.canon import item_key
 from penstock.core.errors import OperatorError, UsageError
-from penstock.core.model import (
-    FileSource,
-    Form,
-    Item,
-    Outcome,
-    Record,
-    Resumption,
-    RunView,
-    Step,
-    StepSource,
-    Task,
-    Verdict,
-    Workflow,
-)
 from penstock.core.states import RunState, StepState
+from penstock.core.views import Resumption, RunView
+from penstock.core.work import Form, Item, Outcome, Record, Task, Verdict
+from penstock.core.workflow import FileSource, Step, StepSource, Workflow
 from penstock.engine.step_run import UNREAD
 from penstock.rules.filling import uses_place
 from penstock.store import reopen

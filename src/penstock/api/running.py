@@ -15,9 +15,10 @@ from penstock.api.loading import load, locate, require_bash, secrets
 from penstock.api.owning import take_over
 from penstock.api.strangers import strangers
 from penstock.core.errors import OperatorError, UsageError, WorkflowError
-from penstock.core.model import Options, Resumption, RunView, Step, Workflow
 from penstock.core.seams import Listener
 from penstock.core.states import RunState, StepState
+from penstock.core.views import Options, Resumption, RunView
+from penstock.core.workflow import Step, Workflow
 from penstock.store import facts
 from penstock.store.database import Row
 from penstock.store.journal import Journal

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from penstock.core.errors import Problem
-from penstock.core.model import Step, Workflow
+from penstock.core.workflow import Step, Workflow
 from penstock.rules.paths import fixed_path
 from penstock.store import targets
 from penstock.store.journal import Journal

@@ -11,7 +11,7 @@ import click
 from penstock.cli import show
 from penstock.cli.run_options import pairs
 from penstock.core.errors import OperatorError, Problem, WorkflowError
-from penstock.core.model import Decision, Options
+from penstock.core.views import Decision, Options
 
 WORKFLOW = click.argument("workflow", type=click.Path(path_type=Path), default=Path())
 VARIABLES = click.option("--var", "variables", metavar="KEY=VALUE", multiple=True, help="Override an entry of env.")

@@ -10,7 +10,7 @@ import click
 
 from penstock.api import reading
 from penstock.cli import show
-from penstock.core.model import RunView
+from penstock.core.views import RunView
 
 
 @click.command()

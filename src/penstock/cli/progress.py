@@ -14,7 +14,8 @@ import click
 
 from penstock.cli import show
 from penstock.core.errors import Place
-from penstock.core.model import Outcome, RunView, StepView, Verdict
+from penstock.core.views import RunView, StepView
+from penstock.core.work import Outcome, Verdict
 
 MOST_COMPLAINTS = 5
 """So many failed items of a step are printed as they happen; the others are in the log."""

@@ -13,8 +13,8 @@ from penstock.cli import show
 from penstock.cli.progress import screen
 from penstock.cli.run_options import pairs
 from penstock.core.errors import UsageError
-from penstock.core.model import Options, Resumption
 from penstock.core.states import RunState, exit_status
+from penstock.core.views import Options, Resumption
 
 
 @click.command()

@@ -8,7 +8,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from penstock.core.model import Action, Decision, Plan, RunView, StepView, Tally, Workflow
+from penstock.core.views import Action, Decision, Plan, RunView, StepView, Tally
+from penstock.core.workflow import Workflow
 
 MOST_CHARACTERS = 400
 """A line that somebody else wrote is shown as far as this."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from penstock.core.model import Attempt, FileSource, Outcome, RunView, Step, StepView, Task
+from penstock.core.views import RunView, StepView
+from penstock.core.work import Attempt, Outcome, Task
+from penstock.core.workflow import FileSource, Step
 
 
 class Recorder(Protocol):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from penstock.core.model import Outcome, Step, Task
+from penstock.core.work import Outcome, Task
+from penstock.core.workflow import Step
 
 
 class Backend(Protocol):

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from penstock.core.canon import compact, parse, squeeze
-from penstock.core.model import Step, Tally, Verdict
 from penstock.core.refusals import is_of_the_machine
 from penstock.core.states import StepState
+from penstock.core.views import Tally
+from penstock.core.work import Verdict
+from penstock.core.workflow import Step
 from penstock.engine.site import Site
 from penstock.engine.step_run import StepRun
 from penstock.rules.paths import fixed_path

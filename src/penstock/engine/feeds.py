@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from penstock.core.canon import compact, parse
-from penstock.core.model import Verdict
+from penstock.core.work import Verdict
 from penstock.store.database import Row
 from penstock.store.items import Row as FileRow
 from penstock.store.journal import Journal

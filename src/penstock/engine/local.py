@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from penstock.core.model import Outcome, Step, Task
+from penstock.core.work import Outcome, Task
+from penstock.core.workflow import Step
 from penstock.engine.worker import carry_out
 from penstock.kinds.tools import Tools
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from penstock.core.canon import parse
 from penstock.core.errors import ConditionError
-from penstock.core.model import OutputName, Step, Workflow
+from penstock.core.workflow import OutputName, Step, Workflow
 from penstock.store.database import Row
 from penstock.store.journal import Journal
 

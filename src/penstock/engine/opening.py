@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 
 from penstock.core.errors import ConditionError, OperatorError
-from penstock.core.model import FileSource, ListSource, Need, Step, StepSource
 from penstock.core.refusals import is_of_the_machine
 from penstock.core.states import ENDED, StepState
+from penstock.core.workflow import FileSource, ListSource, Need, Step, StepSource
 from penstock.engine.closing import End
 from penstock.engine.feeds import TAKEN_BY_BRANCH, Feed, RowFeed, StepFeed
 from penstock.engine.reuse import Reuse, reusable

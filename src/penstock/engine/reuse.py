@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.core.model import Form, Outcome, Piece, Record, Step, Task, Verdict, WrittenFile
+from penstock.core.work import Form, Outcome, Piece, Record, Task, Verdict, WrittenFile
+from penstock.core.workflow import Step
 from penstock.engine.site import Site
 from penstock.rules.cachekey import step_fingerprint, task_fingerprint
 from penstock.store.contents import contents

@@ -14,8 +14,10 @@ from contextlib import suppress
 from functools import partial
 
 from penstock.core.errors import BugError
-from penstock.core.model import FileSource, ListSource, Step, StepSource, StepView, Tally, Task
 from penstock.core.states import ENDED, RunState, StepState, move
+from penstock.core.views import StepView, Tally
+from penstock.core.work import Task
+from penstock.core.workflow import FileSource, ListSource, Step, StepSource
 from penstock.engine.backend import Backend
 from penstock.engine.closing import End, end_of, end_unopened, finish
 from penstock.engine.opening import open_step, readiness

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from penstock.core.errors import OperatorError
-from penstock.core.model import Attempt, Step, StepSource, Task, Workflow
 from penstock.core.seams import Clock, Listener
+from penstock.core.work import Attempt, Task
+from penstock.core.workflow import Step, StepSource, Workflow
 from penstock.engine.names import Names
 from penstock.store.facts import epoch_of
 from penstock.store.journal import Journal

@@ -8,8 +8,10 @@ from dataclasses import replace
 
 from penstock.core.canon import item_key, parse
 from penstock.core.errors import BugError, ConditionError, OperatorError
-from penstock.core.model import Item, Outcome, Placeholder, Step, StepSource, StepView, Tally, Task, Verdict
 from penstock.core.states import StepState
+from penstock.core.views import StepView, Tally
+from penstock.core.work import Item, Outcome, Task, Verdict
+from penstock.core.workflow import Placeholder, Step, StepSource
 from penstock.engine.feeds import Arrival, Feed
 from penstock.engine.reuse import Found, Reuse
 from penstock.engine.site import Site

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from penstock.core.errors import OperatorError
-from penstock.core.model import Attempt, Outcome, Step, Task, Verdict
 from penstock.core.refusals import is_of_the_machine
+from penstock.core.work import Attempt, Outcome, Task, Verdict
+from penstock.core.workflow import Step
 from penstock.kinds.registry import KINDS
 from penstock.kinds.tools import Tools
 from penstock.rules.retry import again, wait_s

@@ -14,7 +14,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.core.model import Item, Task
+from penstock.core.work import Item, Task
 from penstock.kinds.tools import Tools
 
 TAIL_BYTES, TAIL_LINES = 4096, 20

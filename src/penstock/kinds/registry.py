@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from penstock.core.model import Outcome, Shell, Step, Task
+from penstock.core.work import Outcome, Task
+from penstock.core.workflow import Shell, Step
 from penstock.kinds import shell
 from penstock.kinds.tools import Tools
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from penstock.core.canon import compact, parse, squeeze
-from penstock.core.model import Attempt, Form, Outcome, Piece, Record, Shell, Step, Task, Verdict
 from penstock.core.refusals import is_of_the_machine
+from penstock.core.work import Attempt, Form, Outcome, Piece, Record, Task, Verdict
+from penstock.core.workflow import Shell, Step
 from penstock.kinds.private_files import PrivateFiles, keep_stderr, prepare, read, size, tail
 from penstock.kinds.shell_process import GRACE_S, Exit, Streams, run
 from penstock.kinds.tools import Tools

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from penstock.core.errors import WorkflowError
-from penstock.core.model import Step, Target, Workflow
+from penstock.core.workflow import Step, Target, Workflow
 from penstock.load import files, source, tree
 from penstock.load.draft import Draft, Surroundings, draft
 from penstock.load.env import Variables, declare

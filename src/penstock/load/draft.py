@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.core.model import Need, Script, Shell, Source, Step, StepSource
+from penstock.core.workflow import Need, Script, Shell, Source, Step, StepSource
 from penstock.load import tree
 from penstock.load.env import Variables, declare, expand
 from penstock.load.fields import Fields
@@ -19,7 +19,7 @@ from penstock.load.settings import Settings, settings, tolerance
 from penstock.load.suggest import did_you_mean, lines
 from penstock.load.targets import settle
 from penstock.load.tree import Node, Scalar, Spelling
-from penstock.rules.shelltext import ShellTextError, analyse
+from penstock.rules.shell.text import ShellTextError, analyse
 
 _FOR_ITEMS = ("where", "max_failures", "fail_fast")
 

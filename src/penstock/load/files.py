@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from penstock.core.model import FileSource
+from penstock.core.workflow import FileSource
 from penstock.load.draft import Draft
 from penstock.load.findings import Findings
 from penstock.load.folder import holds, is_folder, meant

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from penstock.core.model import FileSource, ListSource, Source, StepSource
+from penstock.core.workflow import FileSource, ListSource, Source, StepSource
 from penstock.load.findings import Findings
 from penstock.load.keys import ID
 from penstock.load.paths import relative

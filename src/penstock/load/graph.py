@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from penstock.core.model import Need
+from penstock.core.workflow import Need
 from penstock.load import tree
 from penstock.load.draft import Draft
 from penstock.load.findings import Findings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from penstock.core.model import Script
+from penstock.core.workflow import Script
 from penstock.load.fields import Fields
 from penstock.load.tree import Spelling
 from penstock.rules.conditions import ExpressionError, references

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from penstock.core.model import OutputName, StepSource
+from penstock.core.workflow import OutputName, StepSource
 from penstock.load.draft import Draft
 from penstock.load.findings import Findings
 from penstock.load.graph import Graph

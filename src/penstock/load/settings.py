@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field, replace
 
-from penstock.core.model import Retry, Tolerance
+from penstock.core.workflow import Retry, Tolerance
 from penstock.load.fields import Fields
 from penstock.load.findings import Findings
 from penstock.load.shapes import seconds

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from penstock.core.model import Part, Placeholder, Script, Target, Variable
+from penstock.core.workflow import Part, Placeholder, Script, Target, Variable
 from penstock.load.env import OF_A_TASK, Variables
 from penstock.load.findings import Findings
 from penstock.load.paths import relative

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from penstock.core.errors import Place, Problem
-from penstock.core.model import Json
+from penstock.core.workflow import Json
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")

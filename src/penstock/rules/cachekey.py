@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from penstock.core.canon import canonical
-from penstock.core.model import Step
+from penstock.core.workflow import Step
 
 VERSION = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from penstock.core.model import Placeholder, Script, Step
+from penstock.core.workflow import Placeholder, Script, Step
 from penstock.rules.conditions import references
 from penstock.rules.placeholders import check_sizes, resolve
 

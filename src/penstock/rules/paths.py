@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Mapping
 
-from penstock.core.model import Placeholder, Target, Variable
+from penstock.core.workflow import Placeholder, Target, Variable
 
 _VALUE = "\0"
 _RULE = "a row's value in the path of a file may not begin with / or climb by .."

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 from penstock.core import canon
 from penstock.core.errors import AuthorError
-from penstock.core.model import Placeholder
+from penstock.core.workflow import Placeholder
 
 VALUE_LIMIT_BYTES = 120 * 1024
 """The longest value. Linux stops at 128 KiB for one environment string, its name included."""

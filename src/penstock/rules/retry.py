@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.core.model import Retry
+from penstock.core.workflow import Retry
 
 CLASSES = {"exit": "exit", "output": "exit", "timeout": "timeout"}
 """The `retry.on` word that each kind of accident belongs to; a kind that is missing is never tried again."""

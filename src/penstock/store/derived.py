@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from penstock.core.canon import compact, item_key
-from penstock.core.model import Verdict
+from penstock.core.work import Verdict
 from penstock.store.database import Row
 from penstock.store.journal import Journal
 

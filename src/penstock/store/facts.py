@@ -7,9 +7,9 @@ from pathlib import Path
 
 from penstock.core.canon import item_key, parse
 from penstock.core.errors import UsageError
-from penstock.core.model import RunView, StepView, Tally
 from penstock.core.seams import Clock
 from penstock.core.states import RunState, StepState
+from penstock.core.views import RunView, StepView, Tally
 from penstock.store.database import Database, Row
 from penstock.store.journal import NO_ITEM
 from penstock.store.layout import Layout

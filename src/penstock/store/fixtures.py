@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.core.canon import parse, sayable
-from penstock.core.model import Attempt, Outcome, Step
+from penstock.core.work import Attempt, Outcome
+from penstock.core.workflow import Step
 from penstock.rules.failures import signature
 from penstock.store.journal import Journal
 from penstock.store.logs import stamp

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.core.canon import sayable
-from penstock.core.model import Attempt, Item, Outcome, Task, WrittenFile
 from penstock.core.seams import Clock
 from penstock.core.states import RunState, StepState
+from penstock.core.work import Attempt, Item, Outcome, Task, WrittenFile
 from penstock.store.database import Database
 from penstock.store.process import Owner
 

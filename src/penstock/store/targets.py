@@ -16,7 +16,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from penstock.core.errors import OperatorError
-from penstock.core.model import WrittenFile
+from penstock.core.work import WrittenFile
 from penstock.store.database import Row
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout, move

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from penstock.core.model import Placeholder
+from penstock.core.workflow import Placeholder
 from penstock.rules.placeholders import Fault
-from penstock.rules.shellbuiltins import culprit, printing, refuse, refuse_names, setting, subscripted, testing
-from penstock.rules.shellforward import Forwarding
-from penstock.rules.shelloptions import Role, place, unwrap
-from penstock.rules.shellsyntax import Quote, Simple, Text, Use, Value, Word, literal
-from penstock.rules.shelltables import (
+from penstock.rules.shell.builtins import culprit, printing, refuse, refuse_names, setting, subscripted, testing
+from penstock.rules.shell.forward import Forwarding
+from penstock.rules.shell.options import Role, place, unwrap
+from penstock.rules.shell.syntax import Quote, Simple, Text, Use, Value, Word, literal
+from penstock.rules.shell.tables import (
     ALL_TEXT,
     EVALUATING,
     EVALUATING_IN_ZSH,
@@ -24,7 +24,7 @@ from penstock.rules.shelltables import (
     Language,
     special,
 )
-from penstock.rules.shelltaint import POSITIONAL, Flow, Input, is_open, program
+from penstock.rules.shell.taint import POSITIONAL, Flow, Input, is_open, program
 
 Nested = Callable[[str, frozenset[str]], "str | None"]
 """Judges fixed program text of a shell, given the names that carry values in it: what is wrong with it, or None."""

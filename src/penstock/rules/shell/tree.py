@@ -14,9 +14,9 @@ from functools import cache
 import tree_sitter
 import tree_sitter_bash
 
-from penstock.core.model import Placeholder
+from penstock.core.workflow import Placeholder
 from penstock.rules.placeholders import Fault
-from penstock.rules.shellsyntax import Quote, Value
+from penstock.rules.shell.syntax import Quote, Value
 
 _VARIABLE = re.compile(r"\$\w*$", re.ASCII)
 _QUOTES = {

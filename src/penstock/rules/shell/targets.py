@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from penstock.core.model import Part, Placeholder, Variable
-from penstock.rules.shelloptions import unwrap
-from penstock.rules.shellsyntax import (
+from penstock.core.workflow import Part, Placeholder, Variable
+from penstock.rules.shell.options import unwrap
+from penstock.rules.shell.syntax import (
     Compound,
     Piece,
     Pipeline,
@@ -28,7 +28,7 @@ from penstock.rules.shellsyntax import (
     spreads,
     statements,
 )
-from penstock.rules.shelltables import READERS, WRAPPERS
+from penstock.rules.shell.tables import READERS, WRAPPERS
 
 _DESCRIPTOR = re.compile(r"[0-9]*-?")
 WRITING = (">", ">>", ">|", "&>", "&>>", ">&", "<>")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from penstock.rules.shellsyntax import (
+from penstock.rules.shell.syntax import (
     Assign,
     Function,
     Pipeline,
@@ -19,7 +19,7 @@ from penstock.rules.shellsyntax import (
     redirects,
     statements,
 )
-from penstock.rules.shelltargets import WRITING, Written, command_words, is_copy
+from penstock.rules.shell.targets import WRITING, Written, command_words, is_copy
 
 _SILENT = frozenset(
     ("set", "shopt", "export", "readonly", "declare", "typeset", "local", "unset", "trap", "umask", "ulimit", "shift",

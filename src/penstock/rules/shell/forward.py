@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from penstock.rules.shellsyntax import Compound, Function, Quote, Simple, Statement, Use, Word, literal, statements
-from penstock.rules.shelltargets import LOOPS, command_words
+from penstock.rules.shell.syntax import Compound, Function, Quote, Simple, Statement, Use, Word, literal, statements
+from penstock.rules.shell.targets import LOOPS, command_words
 
 ANY = 1 << 30
 """More words than a command has: where it is not known how many are shifted away."""

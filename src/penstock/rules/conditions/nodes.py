@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from penstock.core.errors import ConditionError
-from penstock.rules.condition_functions import Function
-from penstock.rules.condition_operators import (
+from penstock.rules.conditions.functions import Function
+from penstock.rules.conditions.operators import (
     bounded,
     calculate,
     compare,
@@ -28,7 +28,7 @@ from penstock.rules.condition_operators import (
     truth,
     wrong_operand,
 )
-from penstock.rules.condition_values import ANY, field, in_words, kind, path_text, shown
+from penstock.rules.conditions.values import ANY, field, in_words, kind, path_text, shown
 
 UNSEEN = object()
 

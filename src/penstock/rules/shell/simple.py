@@ -6,9 +6,9 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping
 
-from penstock.core.model import Placeholder
-from penstock.rules.shellsyntax import Assign, Heredoc, Quote, Redirect, Simple, Statement, Text, Word, literal
-from penstock.rules.shellwords import BLANKS, WORD_ENDS, WordReader
+from penstock.core.workflow import Placeholder
+from penstock.rules.shell.syntax import Assign, Heredoc, Quote, Redirect, Simple, Statement, Text, Word, literal
+from penstock.rules.shell.words import BLANKS, WORD_ENDS, WordReader
 
 DECLARING = frozenset({"export", "local", "readonly", "declare", "typeset", "integer", "float"})
 

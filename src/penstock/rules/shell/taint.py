@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 
-from penstock.rules.shellreader import read
-from penstock.rules.shellsyntax import (
+from penstock.rules.shell.reader import read
+from penstock.rules.shell.syntax import (
     Assign,
     Compound,
     Function,
@@ -34,8 +34,8 @@ from penstock.rules.shellsyntax import (
     redirects,
     statements,
 )
-from penstock.rules.shelltables import ENVIRONMENT_PRINTERS, LANGUAGES, READERS, WRAPPERS
-from penstock.rules.shellwords import Unreadable
+from penstock.rules.shell.tables import ENVIRONMENT_PRINTERS, LANGUAGES, READERS, WRAPPERS
+from penstock.rules.shell.words import Unreadable
 
 
 class Input(IntEnum):

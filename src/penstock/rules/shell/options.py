@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from penstock.rules.shellsyntax import Text, Word, literal
-from penstock.rules.shelltables import Language, Wrapper
-from penstock.rules.shelltaint import is_open
+from penstock.rules.shell.syntax import Text, Word, literal
+from penstock.rules.shell.tables import Language, Wrapper
+from penstock.rules.shell.taint import is_open
 
 _ASSIGN = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\+?=")
 

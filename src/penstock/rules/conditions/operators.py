@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from penstock.core.errors import ConditionError
-from penstock.rules.condition_values import Unlike, described, equal, in_words, kind, listed, shown
+from penstock.rules.conditions.values import Unlike, described, equal, in_words, kind, listed, shown
 
 _NUMBER = frozenset({"number"})
 _ORDERED = frozenset({"number", "text"})

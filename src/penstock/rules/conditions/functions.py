@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from penstock.core.errors import ConditionError
-from penstock.rules.condition_values import ANY, counted, described, field, finite, kind, shown
+from penstock.rules.conditions.values import ANY, counted, described, field, finite, kind, shown
 
 _NUMBER = frozenset({"number"})
 _TEXT = frozenset({"text"})

@@ -7,7 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from penstock.rules.placeholders import Fault
-from penstock.rules.shellsyntax import Piece, Quote, Statement, Sub, Sum, Text, Use, Value, Word, children, inner, parts
+from penstock.rules.shell.syntax import (
+    Piece,
+    Quote,
+    Statement,
+    Sub,
+    Sum,
+    Text,
+    Use,
+    Value,
+    Word,
+    children,
+    inner,
+    parts,
+)
 
 _RANGE = re.compile(r"\{[^{},\s]*\.\.[^{},\s]*\}")
 

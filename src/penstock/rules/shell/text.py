@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from posixpath import normpath
 
 from penstock.core.errors import AuthorError
-from penstock.core.model import Part, Placeholder, Script, Target
+from penstock.core.workflow import Part, Placeholder, Script, Target
 from penstock.rules.placeholders import Fault, Found, find
-from penstock.rules.shelloutput import literal_words, whole_output
-from penstock.rules.shellplaces import expansion, misplaced, standings
-from penstock.rules.shellreader import Reader, read
-from penstock.rules.shellrules import evaluated
-from penstock.rules.shellsyntax import Compound, Quote, Simple, Use, statements
-from penstock.rules.shelltaint import Flow, Input
-from penstock.rules.shelltargets import Written, written
-from penstock.rules.shelltree import disagreement
-from penstock.rules.shellwords import Unreadable
+from penstock.rules.shell.output import literal_words, whole_output
+from penstock.rules.shell.places import expansion, misplaced, standings
+from penstock.rules.shell.reader import Reader, read
+from penstock.rules.shell.rules import evaluated
+from penstock.rules.shell.syntax import Compound, Quote, Simple, Use, statements
+from penstock.rules.shell.taint import Flow, Input
+from penstock.rules.shell.targets import Written, written
+from penstock.rules.shell.tree import disagreement
+from penstock.rules.shell.words import Unreadable
 
 SHELLS = ("bash", "sh", "zsh")
 """The interpreters whose texts may hold placeholders."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from penstock.core.model import Placeholder
+from penstock.core.workflow import Placeholder
 
 
 class Quote(Enum):

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import NoReturn
 
-from penstock.core.model import Placeholder
+from penstock.core.workflow import Placeholder
 from penstock.rules.placeholders import Fault
-from penstock.rules.shellsyntax import Piece, Quote, Statement, Sub, Sum, Text, Use, Value, Word
+from penstock.rules.shell.syntax import Piece, Quote, Statement, Sub, Sum, Text, Use, Value, Word
 
 BLANKS = " \t"
 WORD_ENDS = " \t\n;&|<>()"

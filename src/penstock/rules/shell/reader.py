@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from penstock.core.model import Placeholder
-from penstock.rules.shellsimple import CommandReader
-from penstock.rules.shellsyntax import (
+from penstock.core.workflow import Placeholder
+from penstock.rules.shell.simple import CommandReader
+from penstock.rules.shell.syntax import (
     Compound,
     Function,
     Pipeline,
@@ -25,7 +25,7 @@ from penstock.rules.shellsyntax import (
     Word,
     literal,
 )
-from penstock.rules.shellwords import WORD_ENDS
+from penstock.rules.shell.words import WORD_ENDS
 
 _KEYWORD = re.compile(
     r"(?:if|then|elif|else|fi|for|while|until|do|done|case|esac|select|function|coproc|time|[{}!]|\[\[)"

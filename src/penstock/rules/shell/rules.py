@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from functools import partial
 
 from penstock.rules.placeholders import Fault
-from penstock.rules.shellbuiltins import ARITHMETIC, culprit, refuse, refuse_names, subscripted
-from penstock.rules.shellcalls import Literals, Scene, judge
-from penstock.rules.shellforward import forwarding
-from penstock.rules.shellreader import read
-from penstock.rules.shellsimple import DECLARING
-from penstock.rules.shellsyntax import (
+from penstock.rules.shell.builtins import ARITHMETIC, culprit, refuse, refuse_names, subscripted
+from penstock.rules.shell.calls import Literals, Scene, judge
+from penstock.rules.shell.forward import forwarding
+from penstock.rules.shell.reader import read
+from penstock.rules.shell.simple import DECLARING
+from penstock.rules.shell.syntax import (
     Assign,
     Compound,
     Function,
@@ -31,9 +31,9 @@ from penstock.rules.shellsyntax import (
     pieces,
     statements,
 )
-from penstock.rules.shelltables import READERS, special
-from penstock.rules.shelltaint import Flow, Input
-from penstock.rules.shellwords import Unreadable
+from penstock.rules.shell.tables import READERS, special
+from penstock.rules.shell.taint import Flow, Input
+from penstock.rules.shell.words import Unreadable
 
 _SUM_HELP = "calculate in the program that is called, or with expr; only {{i}} and {{attempt}} are sure to be digits"
 _DECLARED = "write name={{item}} on its own"

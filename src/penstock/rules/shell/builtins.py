@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from penstock.rules.placeholders import Fault
-from penstock.rules.shellsyntax import Piece, Sum, Value, Word, inner, literal
-from penstock.rules.shelltaint import Flow, is_open
+from penstock.rules.shell.syntax import Piece, Sum, Value, Word, inner, literal
+from penstock.rules.shell.taint import Flow, is_open
 
 UNARY = frozenset(f"-{letter}" for letter in "abcdefghknoprsuwxzGLNOS")
 BINARY = frozenset(("=", "==", "!=", "<", ">", "=~", "-nt", "-ot", "-ef", "-eq", "-ne", "-lt", "-le", "-gt", "-ge"))

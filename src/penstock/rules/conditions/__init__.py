@@ -22,11 +22,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from penstock.core.errors import ConditionError
-from penstock.rules.condition_nodes import UNSEEN, Node, headline
-from penstock.rules.condition_operators import truth
-from penstock.rules.condition_syntax import Reference, parse
-from penstock.rules.condition_text import ExpressionError
-from penstock.rules.condition_values import nearest
+from penstock.rules.conditions.nodes import UNSEEN, Node, headline
+from penstock.rules.conditions.operators import truth
+from penstock.rules.conditions.syntax import Reference, parse
+from penstock.rules.conditions.text import ExpressionError
+from penstock.rules.conditions.values import nearest
 
 __all__ = ["Answer", "ExpressionError", "Reference", "decide", "references"]
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from penstock.core.errors import ConditionError
-from penstock.rules.condition_functions import FUNCTIONS, Function, path_segments
-from penstock.rules.condition_nodes import (
+from penstock.rules.conditions.functions import FUNCTIONS, Function, path_segments
+from penstock.rules.conditions.nodes import (
     All,
     Arithmetic,
     Call,
@@ -32,9 +32,9 @@ from penstock.rules.condition_nodes import (
     Path,
     Some,
 )
-from penstock.rules.condition_operators import operands_of
-from penstock.rules.condition_text import ExpressionError, masked, syntax_slip
-from penstock.rules.condition_values import in_words, nearest, path_text
+from penstock.rules.conditions.operators import operands_of
+from penstock.rules.conditions.text import ExpressionError, masked, syntax_slip
+from penstock.rules.conditions.values import in_words, nearest, path_text
 
 _DEEPEST = 64
 _ALL_FUNCTIONS = f"the functions are {', '.join(FUNCTIONS)}"

@@ -1,0 +1,209 @@
+"""The nouns of a workflow file, checked: steps, what their texts say, and where their rows come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.core.errors import Place, Problem
+
+Json = object
+"""A value of the user's JSON: dict, list, str, int, float, bool or None. Nothing else comes in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """`{{item.a.b}}`: `root` is `item`, `path` is `("a", "b")`, `text` the whole as it is written."""
+
+    root: str
+    path: tuple[str | int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A shell variable that a path uses and that the text itself does not assign: it comes from `env`."""
+
+    name: str
+
+
+Part = str | Placeholder | Variable
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A file that a text redirects to.
+
+    `parts` joined give the path, relative to the workflow's folder; None when it cannot be known
+    before the text runs. `piece` is the number of the private piece that an append was rewritten
+    to: the text then writes to the file named by the environment variable `PENSTOCK_PIECE_<piece>`.
+    `offset` and `width` place it in the source text, in characters.
+    """
+
+    parts: tuple[Part, ...] | None
+    append: bool
+    piece: int | None
+    text: str
+    offset: int
+    width: int
+
+    @property
+    def per_item(self) -> bool:
+        """Whether the path holds a placeholder, so that each item has a file of its own."""
+        return self.parts is not None and any(isinstance(part, Placeholder) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A `run` text, understood: `text` is what the shell is given, with no value in it anywhere.
+
+    `bindings` are the environment variables that carry the values. `output` is the target that
+    takes the whole of standard output, if one does. `reads` are the words of the text that are
+    literal and may name files (what the text writes excepted).
+    """
+
+    source: str
+    text: str
+    bindings: tuple[tuple[str, Placeholder], ...] = ()
+    targets: tuple[Target, ...] = ()
+    output: Target | None = None
+    reads: tuple[str, ...] = ()
+
+    @property
+    def pieces(self) -> tuple[int, ...]:
+        """The numbers of the private pieces that the text appends to."""
+        return tuple(sorted({target.piece for target in self.targets if target.piece is not None}))
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """A `run` step: what its text says, and the interpreter's words, e.g. `("bash", "-euo", "pipefail")`."""
+
+    script: Script
+    interpreter: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A step that comes before. `accept_skipped`: its being skipped does not skip the dependent."""
+
+    step: str
+    accept_skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Rows of a file. `format` is `jsonl`, `jsonl.gz`, `json` or `csv`."""
+
+    path: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListSource:
+    """Rows written in the workflow itself: a text is a row as it stands, anything else is one as compact JSON."""
+
+    values: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepSource:
+    """Records of another step; `branch` is None (accepted and rejected), `accepted`, `rejected` or `failed`."""
+
+    step: str
+    branch: str | None
+
+
+Source = FileSource | ListSource | StepSource
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """`attempts` counts the first try. `on` are the kinds of failure that are tried again.
+
+    The wait before attempt n+1 is drawn evenly from 0 to min(cap, base * 2**(n-1)) seconds
+    ("full jitter": M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+    """
+
+    attempts: int = 1
+    on: tuple[str, ...] = ("exit", "timeout")
+    base_s: float = 1.0
+    cap_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How many items may end `failed` before their step does: a count, or a share of all (0 to 1)."""
+
+    count: int = 0
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node of the graph. `concurrency` is None where the default of the machine holds.
+
+    `outputs` are (name, path); a path given without a name is named by its stem.
+    `barrier`: it begins when its needs have ended, also the step that it reads from; false for a stream.
+    """
+
+    id: str
+    spec: Shell
+    at: Place
+    needs: tuple[Need, ...] = ()
+    foreach: Source | None = None
+    where: str | None = None
+    when: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    concurrency: int | None = None
+    retry: Retry = Retry()
+    cache: bool = False
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[tuple[str, str], ...] = ()
+    max_failures: Tolerance = Tolerance()
+    fail_fast: bool = False
+    idempotent: bool = True
+    keep: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    barrier: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OutputName:
+    """What a name under `outputs` stands for: `path` is None where it is the step's own record."""
+
+    step: str
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A workflow that has been checked. `env` is resolved and in the file's order, overrides applied.
+
+    `file` is the path of the workflow, `source` its text. `outputs` maps each name that this
+    workflow reads (`X`, or `STEP.NAME`) to what it stands for. `notes` are what `check` mentions.
+    """
+
+    name: str
+    file: Path
+    source: str
+    steps: tuple[Step, ...]
+    description: str = ""
+    env: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
+    outputs: tuple[tuple[str, OutputName], ...] = ()
+    notes: tuple[Problem, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where its steps run and its paths begin."""
+        return self.file.parent
+
+    def step(self, step_id: str) -> Step:
+        """The step of that id; KeyError if there is none."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)
