@@ -5,6 +5,7 @@ Everything here is real: small disks, locks, damaged files, limits, and the prog
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -22,8 +23,10 @@ from typing import Any
 
 import pytest
 
+from penstock.core.errors import OperatorError
 from penstock.core.states import RunState
 from penstock.store.filesystem import filesystem_type, network_type
+from penstock.store.items import read
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout
 from penstock.store.process import this_process
@@ -457,6 +460,36 @@ def test_an_input_that_becomes_shorter_while_it_is_read_stops_the_run(project: P
     assert stopped.status == 1
     assert "rows.jsonl has become shorter while it was read" in stopped.err
     assert project.status()["steps"]["work"]["failed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "added"),
+    [
+        ("jsonl", b'{"n": 0}\n{"n": 1}\n', b'{"n": 2}\n'),
+        ("jsonl", b'{"n": 0}\n{"n": 1}', b"}\n"),
+        ("jsonl.gz", gzip.compress(b'{"n": 0}\n{"n": 1}\n'), gzip.compress(b'{"n": 2}\n')),
+        ("csv", b"n\n0\n1\n", b"2\n"),
+        ("json", b'[{"n": 0}, {"n": 1}]', b"nonsense"),
+    ],
+)
+def test_a_file_of_any_kind_counts_as_it_was_when_it_was_opened(
+    tmp_path: Path, name: str, before: bytes, added: bytes
+) -> None:
+    path = tmp_path / "rows"
+    path.write_bytes(before)
+    rows = read(path, name, size_bytes=len(before))
+    with path.open("ab") as file:
+        file.write(added)
+    assert [found.fault for found in rows] == [None, None]
+
+
+@pytest.mark.parametrize("name", ["jsonl", "csv", "json"])
+def test_a_file_that_was_cut_off_since_is_an_error(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "rows"
+    path.write_bytes(b"[" + b"1,\n" * 100)
+    with pytest.raises(OperatorError) as refused:
+        list(read(path, name, size_bytes=500))
+    assert "has become shorter while it was read: 301 bytes where there were 500" in str(refused.value)
 
 
 def test_an_env_file_that_does_not_parse_is_named_with_its_line(project: Project) -> None:

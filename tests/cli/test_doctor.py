@@ -309,9 +309,17 @@ def orphaned(project: Project) -> Iterator[Project]:
     kill_all(started_by_runs(project.folder))
 
 
+def leads_a_group(pid: int) -> bool:
+    """Whether it is a step's shell, and not one of the short-lived commands that this starts."""
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
 @needs_proc
 def test_commands_that_outlived_penstock_are_named_by_number(orphaned: Project) -> None:
-    left = [pid for pid in started_by_runs(orphaned.folder) if os.getpgid(pid) == pid]
+    left = [pid for pid in started_by_runs(orphaned.folder) if leads_a_group(pid)]
     told = examined(orphaned)
     said = found(told, "problem")["processes"]
     assert left

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from penstock.api import owning
 from penstock.api.clock import CLOCK
@@ -53,8 +55,7 @@ def held(layout: Layout) -> Iterator[Journal]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            lock.seek(0)
-            raise _busy(layout, lock.read()) from error
+            raise _busy(layout, _holder(lock)) from error
         lock.truncate(0)
         lock.write(owning.words(this_process()))
         lock.flush()
@@ -63,6 +64,16 @@ def held(layout: Layout) -> Iterator[Journal]:
             yield journal
         finally:
             journal.close()
+
+
+def _holder(lock: IO[str]) -> str:
+    """Who holds the lock, in its own words; it may have taken the lock a moment ago and not said so yet."""
+    for _ in range(50):
+        lock.seek(0)
+        if words := lock.read():
+            return words
+        time.sleep(0.02)
+    return ""
 
 
 @contextmanager
