@@ -59,21 +59,10 @@ def _first_difference(journal: Journal, layout: Layout, source: FileSource, step
 
 def _written_later(workflow: Workflow, step: Step, path: str) -> bool:
     """Whether a step that does not come before this one writes that file: then it is no stranger's change."""
-    before = _before(workflow, step)
+    before = workflow.before(step)
     return any(other.id not in before and path in _writes(workflow, other) for other in workflow.steps)
 
 
 def _writes(workflow: Workflow, step: Step) -> set[str | None]:
     env: Mapping[str, str] = {**dict(workflow.env), **dict(step.env)}
     return {fixed_path(target, env) for target in step.spec.script.targets} | {path for _, path in step.outputs}
-
-
-def _before(workflow: Workflow, step: Step) -> set[str]:
-    found: set[str] = set()
-    waiting = [need.step for need in step.needs]
-    while waiting:
-        step_id = waiting.pop()
-        if step_id not in found:
-            found.add(step_id)
-            waiting += [need.step for need in workflow.step(step_id).needs]
-    return found

@@ -141,7 +141,7 @@ def _standing(journal: Journal, workflow: Workflow, step: Step, base: Row) -> Ro
         states = {
             found["step_id"]: found["state"] for found in journal.database.all("steps_of", {"run_no": row["run_no"]})
         }
-        below = _below(workflow, step)
+        below = workflow.before(step)
         if below <= set(states) or row["base_no"] is None:
             break
         row = journal.database.one("run_by_no", {"run_no": row["base_no"]})
@@ -154,18 +154,6 @@ def _standing(journal: Journal, workflow: Workflow, step: Step, base: Row) -> Ro
             "run the whole first",
         )
     return row
-
-
-def _below(workflow: Workflow, step: Step) -> set[str]:
-    """The step's needs, and theirs."""
-    found: set[str] = set()
-    waiting = [need.step for need in step.needs]
-    while waiting:
-        step_id = waiting.pop()
-        if step_id not in found:
-            found.add(step_id)
-            waiting += [need.step for need in workflow.step(step_id).needs]
-    return found
 
 
 def _found(view: RunView, killed: int) -> str:

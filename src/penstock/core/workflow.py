@@ -207,3 +207,14 @@ class Workflow:
             if step.id == step_id:
                 return step
         raise KeyError(step_id)
+
+    def before(self, step: Step) -> set[str]:
+        """The ids of the step's needs, and of theirs."""
+        found: set[str] = set()
+        waiting = [need.step for need in step.needs]
+        while waiting:
+            step_id = waiting.pop()
+            if step_id not in found:
+                found.add(step_id)
+                waiting += [need.step for need in self.step(step_id).needs]
+        return found
