@@ -20,7 +20,7 @@ help:
 	@echo 'make test    set up .venv and run every check: ruff, mypy, pytest'
 	@echo 'make bench   measure speed, memory and disk beside peers; writes benchmarks/RESULTS.md (some 15 minutes)'
 	@echo 'make lock    resolve requirements/*.txt anew from pyproject.toml'
-	@echo 'make clean   remove .venv, caches and what the example wrote'
+	@echo 'make clean   remove .venv, caches and what the examples wrote'
 
 run: .venv/run.ok
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" penstock run $(EXAMPLE)
@@ -65,3 +65,4 @@ clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	cd $(EXAMPLE) && rm -rf .penstock .cache logs applied fixtures data/inputs.jsonl
+	cd examples/tickets && rm -rf .penstock logs replies fixtures
