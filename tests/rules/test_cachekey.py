@@ -23,7 +23,7 @@ SHARED = step_fingerprint(STEP, ENV, CONTENTS)
     "change",
     [
         lambda step: replace(step, spec=shell("cmd --new {{item}}")),
-        lambda step: replace(step, spec=Shell(step.spec.script, ("sh", "-eu"))),
+        lambda step: replace(step, spec=Shell(step.script, ("sh", "-eu"))),
         lambda step: replace(step, env=(("MODE", "slow"),)),
         lambda step: replace(step, env=(("MODE", "fast"), ("MORE", ""))),
         lambda step: replace(step, outputs=(("o", "other.json"),)),

@@ -13,6 +13,9 @@ import re
 from json.encoder import encode_basestring
 from typing import NoReturn
 
+Json = object
+"""A value of the user's JSON: dict, list, str, int, float, bool or None. Nothing else comes in."""
+
 
 class WrittenFloat(float):
     """A float that remembers how it was written."""
@@ -83,7 +86,9 @@ def compact(value: object) -> str:
         return "false"
     if isinstance(value, WrittenFloat):
         return value.text
-    if isinstance(value, (int, float)):
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, float):
         return json.dumps(value, allow_nan=False)
     if isinstance(value, dict):
         return "{" + ",".join(f"{encode_basestring(str(name))}:{compact(field)}" for name, field in value.items()) + "}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from penstock.core.calls import Answer, Call, Intent, Judgement
 from penstock.core.views import RunView, StepView
 from penstock.core.work import Attempt, Outcome, Task
 from penstock.core.workflow import FileSource, Step
@@ -15,6 +16,32 @@ class Recorder(Protocol):
 
     def attempt_ended(self, task: Task, attempt: Attempt) -> None:
         """`attempt` is in the journal; another one follows it."""
+
+
+class AnswerStore(Protocol):
+    """Raw answers by the fingerprint of their request."""
+
+    def get(self, key: bytes) -> Answer | None:
+        """The answer that was bought for this key; None if there is none (one that is corrupt is put aside)."""
+
+    def put(self, key: bytes, request: Mapping[str, object], answer: Answer) -> None:
+        """The answer can be found by its key from now on. Not necessarily durable: the journal is."""
+
+
+class CallRecorder(Protocol):
+    """Makes calls durable. One sync may serve many of them."""
+
+    async def intent(self, intent: Intent) -> int:
+        """When this returns, a power cut does not lose that the request is about to be sent; its number."""
+
+    async def ended(self, number: int, call: Call, answer: Answer | None) -> None:
+        """When this returns, the raw answer and what the call cost survive a power cut."""
+
+    def replayed(self, call: Call) -> None:
+        """A call that was answered from the cache will be in the journal before its task's outcome."""
+
+    def judged(self, task_no: int, attempt: int, key: bytes | None, contract: bytes, judgement: Judgement) -> None:
+        """What an answer was found to be will be in the journal before its task's outcome."""
 
 
 class Clock(Protocol):

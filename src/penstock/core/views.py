@@ -14,7 +14,8 @@ from penstock.core.workflow import Workflow
 class Tally:
     """The row accounting of one step. `total` is None while its source is still being read.
 
-    `cached` of the accepted and rejected were reused from an earlier run; `in_flight` are taken and have no verdict.
+    `cached` of the accepted and rejected were reused from an earlier run, or bought nothing; `in_flight` are taken and
+    have no verdict.
     """
 
     total: int | None = None
@@ -32,11 +33,29 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Spending:
+    """What model calls came to: those sent, and what is known of their cost. Of `unknown` calls it is not known."""
+
+    calls: int = 0
+    micros: int = 0
+    unknown: int = 0
+
+    @property
+    def dollars(self) -> float | None:
+        """The cost in dollars; None as soon as that of one call is not known."""
+        return None if self.unknown else self.micros / 1_000_000
+
+    def plus(self, other: Spending) -> Spending:
+        """Both together."""
+        return Spending(self.calls + other.calls, self.micros + other.micros, self.unknown + other.unknown)
+
+
+@dataclass(frozen=True, slots=True)
 class StepView:
     """Where a step of a run stands: its state, the reason for it, its rows, and its seconds so far.
 
     `not_kept` are failures that were only counted, because enough of their signature are kept as fixtures. `place` is
-    where the workflow file says it, None where nobody has the file at hand.
+    where the workflow file says it, None where nobody has the file at hand. `spent` is None where no model is asked.
     """
 
     id: str
@@ -47,11 +66,16 @@ class StepView:
     seconds: float | None = None
     not_kept: int = 0
     place: Place | None = None
+    spent: Spending | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One run as the journal knows it. `state` is `interrupted` where it says running and nobody owns it."""
+    """One run as the journal knows it. `state` is `interrupted` where it says running and nobody owns it.
+
+    `spent` is None where no model is asked. `simulated`: the simulator answered, whatever was asked. `unpriced` are the
+    models whose price is not known, `prices` the list that prices were taken from, None where none was.
+    """
 
     id: str
     workflow: str
@@ -64,15 +88,24 @@ class RunView:
     steps: tuple[StepView, ...] = ()
     in_flight: tuple[str, ...] = ()
     superseded_by: str | None = None
+    spent: Spending | None = None
+    simulated: bool = False
+    unpriced: tuple[str, ...] = ()
+    prices: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks of a run. `variables` override entries of the workflow's `env`."""
+    """What the command line asks of a run. `variables` override entries of the workflow's `env`.
+
+    `simulate` puts the simulator in the place of every model; `cache` overrides the cache mode of every model step.
+    """
 
     only: str | None = None
     variables: tuple[tuple[str, str], ...] = ()
     concurrency: int | None = None
+    simulate: bool = False
+    cache: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,11 @@ the names; indices count from 0, attempts from 1, times are seconds UTC.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+
+from penstock.core.canon import Json
 
 
 class Verdict(str, Enum):
@@ -40,7 +43,8 @@ class Task:
 
     `values` are the environment variables that carry the placeholders' values; `files` the paths of
     this task's own `>` targets, `output` the one of them that takes its whole standard output.
-    `spent` counts the attempts that were made in earlier lives of the run.
+    `spent` counts the attempts that were made in earlier lives of the run. `names` are what the templates and
+    conditions of a model step see.
     """
 
     run_id: str
@@ -51,6 +55,7 @@ class Task:
     files: tuple[str, ...] = ()
     output: str | None = None
     spent: int = 0
+    names: Mapping[str, object] | None = None
 
     @property
     def index(self) -> int:
@@ -108,8 +113,26 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Bill:
+    """What a task's model calls came to. `model` gave the last answer; `sent` calls were sent, `cached` were not.
+
+    `cost_micros` is None where the cost of a call is not known.
+    """
+
+    model: str | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_micros: int | None = 0
+    sent: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a task ended: one verdict, one record, and every attempt of this life of the run."""
+    """How a task ended: one verdict, one record, and every attempt of this life of the run.
+
+    `bill` is for tasks that may ask models; `trail` tells, for a fixture, what was asked and what came back.
+    """
 
     task: Task
     verdict: Verdict
@@ -118,6 +141,8 @@ class Outcome:
     reason: str | None = None
     pieces: tuple[Piece, ...] = ()
     files: tuple[WrittenFile, ...] = ()
+    bill: Bill | None = None
+    trail: tuple[Mapping[str, Json], ...] = ()
 
     @property
     def elapsed_s(self) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.core.canon import Json
 from penstock.core.errors import Place, Problem
-
-Json = object
-"""A value of the user's JSON: dict, list, str, int, float, bool or None. Nothing else comes in."""
+from penstock.core.generation import Generate, Verify
+from penstock.core.models import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,10 @@ class Script:
         return tuple(sorted({target.piece for target in self.targets if target.piece is not None}))
 
 
+NOTHING = Script("", "")
+"""What a step runs that runs no command."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shell:
     """A `run` step: what its text says, and the interpreter's words, e.g. `("bash", "-euo", "pipefail")`."""
@@ -119,7 +123,10 @@ Source = FileSource | ListSource | StepSource
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """`attempts` counts the first try. `on` are the kinds of failure that are tried again.
+    """`attempts` counts the first try. `on` are the kinds of a command's failure that are tried again.
+
+    `kinds` are for model calls: how often a call is tried, the first time included, by what went wrong (`connection`,
+    `timeout`, `rate_limit`, `server`, `denied`). What is not there is tried `attempts` times, `denied` once.
 
     The wait before attempt n+1 is drawn evenly from 0 to min(cap, base * 2**(n-1)) seconds
     ("full jitter": M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
@@ -129,6 +136,7 @@ class Retry:
     on: tuple[str, ...] = ("exit", "timeout")
     base_s: float = 1.0
     cap_s: float = 60.0
+    kinds: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +156,7 @@ class Step:
     """
 
     id: str
-    spec: Shell
+    spec: Shell | Generate | Verify
     at: Place
     needs: tuple[Need, ...] = ()
     foreach: Source | None = None
@@ -169,6 +177,16 @@ class Step:
     replace: tuple[str, ...] = ()
     barrier: bool = True
 
+    @property
+    def shell(self) -> Shell | None:
+        """What it runs, if it is a `run` step."""
+        return self.spec if isinstance(self.spec, Shell) else None
+
+    @property
+    def script(self) -> Script:
+        """The text that it runs; an empty one if it is no `run` step."""
+        return self.spec.script if isinstance(self.spec, Shell) else NOTHING
+
 
 @dataclass(frozen=True, slots=True)
 class OutputName:
@@ -184,6 +202,8 @@ class Workflow:
 
     `file` is the path of the workflow, `source` its text. `outputs` maps each name that this
     workflow reads (`X`, or `STEP.NAME`) to what it stands for. `notes` are what `check` mentions.
+    `models` are those that it names and those that its steps ask by PROVIDER/MODEL. `texts` are the other files that
+    loading has read (prompts, schemas), as (path relative to the folder, text): a run's snapshot keeps them.
     """
 
     name: str
@@ -195,6 +215,8 @@ class Workflow:
     secrets: tuple[str, ...] = ()
     outputs: tuple[tuple[str, OutputName], ...] = ()
     notes: tuple[Problem, ...] = ()
+    models: tuple[Model, ...] = ()
+    texts: tuple[tuple[str, str], ...] = ()
 
     @property
     def folder(self) -> Path:

@@ -18,8 +18,8 @@ def step_fingerprint(step: Step, env: Mapping[str, str], contents: Mapping[str, 
     """
     shared = {
         "version": VERSION,
-        "text": step.spec.script.source,
-        "interpreter": list(step.spec.interpreter),
+        "text": step.script.source,
+        "interpreter": list(step.shell.interpreter) if step.shell else [],
         "env": sorted([name, value] for name, value in {**env, **dict(step.env)}.items()),
         "contents": sorted([path, digest] for path, digest in contents.items()),
         "outputs": sorted([name, path] for name, path in step.outputs),

@@ -25,7 +25,7 @@ def values_of(script: Script, names: Mapping[str, object], item_text: str | None
 
 def uses_place(step: Step) -> bool:
     """Whether what the step does with a row depends on the row's place in the stream: `i`, `{{i}}`, `$PENSTOCK_I`."""
-    script = step.spec.script
+    script = step.script
     holders = [holder for _, holder in script.bindings]
     holders += [part for target in script.targets for part in target.parts or () if isinstance(part, Placeholder)]
     asked = references(step.where, names=_ROW_NAMES) if step.where is not None else ()

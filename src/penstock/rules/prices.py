@@ -1,0 +1,36 @@
+"""Usage x price → cost, in whole micro-dollars."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from fractions import Fraction
+
+from penstock.core.calls import Cost, CostStatus, Usage
+from penstock.core.models import Price
+
+
+def cost(usage: Usage | None, price: Price | None, status: CostStatus = CostStatus.EXACT) -> Cost:
+    """What a call cost, rounded up once, at the end; unknown without a usage or a price, and never 0 then.
+
+        micros = ⌈uncached x input + read x cache_read + write x cache_write + output x output⌉
+        uncached = input_tokens - read - write
+
+    since a dollar per million tokens is a micro-dollar a token. Cached tokens are parts of the input, so none is
+    billed twice. Where a server counts more of them than input, they are billed as counted and nothing else is:
+    too much rather than too little. Negative counts are 0. `status` says where the usage comes from.
+    """
+    if usage is None or price is None:
+        return Cost(None, CostStatus.UNKNOWN)
+    read, write = max(0, usage.cache_read_tokens), max(0, usage.cache_write_tokens)
+    parts = (
+        (max(0, usage.input_tokens - read - write), price.input),
+        (read, _or_input(price.cache_read, price)),
+        (write, _or_input(price.cache_write, price)),
+        (max(0, usage.output_tokens), price.output),
+    )
+    return Cost(math.ceil(sum(tokens * Fraction(each) for tokens, each in parts)), status)
+
+
+def _or_input(cached: Decimal | None, price: Price) -> Decimal:
+    return price.input if cached is None else cached
