@@ -1,0 +1,1 @@
+"""Speech: requests to models, the providers' wire formats, and the one way out."""

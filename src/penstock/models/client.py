@@ -1,0 +1,281 @@
+"""One question to one model: from the cache if it was bought before, else sent, kept, and only then read.
+
+    key -> bought before? -> being asked by somebody? -> intent -> send -> keep the raw answer -> read
+                                                         ^---- wait, while the transport is at fault
+
+What was paid for is durable before anybody looks at it, and is found again by the fingerprint of its request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field
+
+from penstock.core.calls import (
+    Answer,
+    Call,
+    Cost,
+    CostStatus,
+    Fault,
+    FaultClass,
+    Intent,
+    Reply,
+    Request,
+    TransportKind,
+)
+from penstock.core.canon import Json, canonical
+from penstock.core.seams import AnswerStore, CallRecorder, Clock
+from penstock.models.adapters import ADAPTERS
+from penstock.models.pricing import cost_of
+from penstock.models.sim.adapter import SEND_HEADER
+from penstock.models.transport import Transport
+from penstock.models.wire import Built, Endpoint, HttpRequest
+from penstock.rules.waits import SENDS, Setback, wait_s
+
+_LASTING = frozenset({FaultClass.OVERFLOW, FaultClass.REFUSED})
+KEY_VERSION = 1
+"""Goes up when equal requests would get other keys: what was bought before is then not found any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Which task asks, in which attempt of its loop (from 1), and what for: `answer` or `judge`."""
+
+    task_number: int
+    attempt: int
+    purpose: str = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a step wants to be served: the time for one send, the cache mode, how often each kind of fault is tried.
+
+    Kinds that `tries` does not name share `sends`, the first one included.
+    """
+
+    timeout_s: float
+    cache: str = "use"
+    tries: Mapping[str, int] = field(default_factory=dict)
+    sends: int = SENDS
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of a question: the reply, or why there is none; its key; and every send, or the one replay."""
+
+    result: Reply | Fault
+    key: bytes
+    calls: tuple[Call, ...] = ()
+    answer: Answer | None = None
+
+
+class Client:
+    """Asks models. One for a run: equal requests that are in flight at once are sent once."""
+
+    def __init__(
+        self,
+        store: AnswerStore,
+        recorder: CallRecorder,
+        transport: Transport,
+        endpoints: Mapping[str, Endpoint],
+        clock: Clock,
+        draw: Callable[[], float],
+        pause: Callable[[float], Awaitable[object]],
+        note: Callable[[str], None],
+    ) -> None:
+        """`endpoints` are those of the models, by name; `draw` gives numbers from 0 to 1 for the waits between sends;
+        `note` hears once what a person should know, such as a parameter that a model does not take."""
+        self._store = store
+        self._recorder = recorder
+        self._transport = transport
+        self._endpoints = endpoints
+        self._clock = clock
+        self._draw = draw
+        self._pause = pause
+        self._note = note
+        self._dropped: dict[str, frozenset[str]] = {}
+        self._flying: dict[bytes, asyncio.Future[Asked | None]] = {}
+        self._said: set[str] = set()
+
+    async def ask(self, request: Request, whose: Whose, manner: Manner) -> Asked:
+        """The reply, or why there is none. Raises only what the journal does: the run cannot go on then."""
+        key = fingerprint(request, self._endpoints[request.model.name])
+        bought = self._store.get(key) if manner.cache in ("use", "only") else None
+        replayed = self._replayed(request, key, bought, whose) if bought is not None else None
+        if replayed is not None:
+            return replayed
+        if manner.cache == "only":
+            return Asked(Fault(FaultClass.DENIED, "its answer is not in the cache, and `cache: only` buys none"), key)
+        if manner.cache == "off":
+            return await self._sent(request, key, whose, manner)
+        return await self._once(request, key, whose, manner)
+
+    def _replayed(self, request: Request, key: bytes, answer: Answer, whose: Whose) -> Asked | None:
+        """The answer as it was bought; the call log tells that nothing was sent. None for a response that answers
+        nothing: the journal has those too."""
+        result = ADAPTERS[request.model.provider].parse(request, answer)
+        if not _is_an_answer(result):
+            return None
+        call = self._call(self._intent(request, whose, key, 1), result, Cost(0, CostStatus.EXACT), answer.status)
+        self._recorder.replayed(call)
+        return Asked(result, key, (call,), answer)
+
+    async def _once(self, request: Request, key: bytes, whose: Whose, manner: Manner) -> Asked:
+        """Sent by the first who asks; whoever asks meanwhile gets what that one gets."""
+        while key in self._flying:
+            first = await asyncio.shield(self._flying[key])
+            if first is None:
+                continue
+            if first.answer is None:
+                return Asked(first.result, key)
+            replayed = self._replayed(request, key, first.answer, whose)
+            if replayed is not None:
+                return replayed
+        future: asyncio.Future[Asked | None] = asyncio.get_running_loop().create_future()
+        self._flying[key] = future
+        asked = None
+        try:
+            asked = await self._sent(request, key, whose, manner)
+            return asked
+        finally:
+            del self._flying[key]
+            future.set_result(asked)
+
+    # --- sending -------------------------------------------------------------------------------
+
+    async def _sent(self, request: Request, key: bytes, whose: Whose, manner: Manner) -> Asked:
+        """Sent until there is an answer, or a fault that no other send would mend."""
+        calls: list[Call] = []
+        setbacks: list[Setback] = []
+        denied, waited_s = 0, 0.0
+        while True:
+            dropped = self._dropped.get(request.model.name, frozenset())
+            asked = await self._send(request, key, whose, manner, dropped, calls, waited_s)
+            fault = asked.result
+            if isinstance(fault, Reply):
+                return asked
+            if fault.param is not None and fault.param not in dropped:
+                self._drop(request, fault.param, fault.message)
+                continue
+            kind = fault.kind if fault.cls is FaultClass.TRANSPORT else None
+            if kind is not None:
+                setbacks.append(Setback(kind, fault.retry_after_s))
+                budgets = {word: manner.tries[word.value] for word in TransportKind if word.value in manner.tries}
+                wait = wait_s(setbacks, self._draw(), budgets, sends=manner.sends)
+            else:
+                denied += 1
+                again = fault.cls is FaultClass.DENIED and denied < manner.tries.get("denied", 1)
+                budget = {TransportKind.SERVER: denied + 1}
+                wait = wait_s([Setback(TransportKind.SERVER)] * denied, self._draw(), budget) if again else None
+            if wait is None:
+                return asked
+            paused_at = self._clock.monotonic()
+            await self._pause(wait)
+            waited_s = self._clock.monotonic() - paused_at
+
+    async def _send(
+        self,
+        request: Request,
+        key: bytes,
+        whose: Whose,
+        manner: Manner,
+        dropped: frozenset[str],
+        calls: list[Call],
+        waited_s: float,
+    ) -> Asked:
+        """One send: the intent durable before it, the raw answer durable after it. `calls` gets the call."""
+        adapter = ADAPTERS[request.model.provider]
+        built = adapter.build(request, self._endpoints[request.model.name], dropped)
+        self._tell_lowered(request, built)
+        intent = self._intent(request, whose, key, len(calls) + 1)
+        number = await self._recorder.intent(intent)
+        began = self._clock.monotonic()
+        got = await self._transport.send(_numbered(built.http, intent.send), manner.timeout_s)
+        elapsed_s = got.elapsed_s if isinstance(got, Answer) else self._clock.monotonic() - began
+        answer = got if isinstance(got, Answer) else None
+        result = got if isinstance(got, Fault) else adapter.parse(request, got)
+        cost = cost_of(request, result, self._clock.now())
+        status = answer.status if answer else None
+        call = self._call(intent, result, cost, status, elapsed_s, waited_s, cached=False)
+        await self._recorder.ended(number, call, answer)
+        calls.append(call)
+        kept = answer if answer is not None and _is_an_answer(result) else None
+        if kept is not None and manner.cache != "off":
+            self._store.put(key, described(request), kept)
+        return Asked(result, key, tuple(calls), kept)
+
+    def _drop(self, request: Request, param: str, said: str) -> None:
+        """The model does not take the parameter: it is left out from now on, and that is said."""
+        name = request.model.name
+        known = self._dropped.get(name, frozenset())
+        if param not in known:  # of requests in flight together, each comes here, with words of its own
+            self._dropped[name] = known | {param}
+            self._note(f"{name} does not take `{param}`, so it is left out ({said})")
+
+    def _tell_lowered(self, request: Request, built: Built) -> None:
+        if built.lowered:
+            told = "; ".join(built.lowered)
+            self._once_said(f"{request.model.name} is not asked for all of the schema, which is enforced here: {told}")
+
+    def _once_said(self, sentence: str) -> None:
+        if sentence not in self._said:
+            self._said.add(sentence)
+            self._note(sentence)
+
+    def _intent(self, request: Request, whose: Whose, key: bytes, send: int) -> Intent:
+        model = request.model
+        number, attempt, purpose = whose.task_number, whose.attempt, whose.purpose
+        return Intent(number, attempt, send, purpose, key, model.name, model.provider, self._clock.now())
+
+    def _call(
+        self,
+        intent: Intent,
+        result: Reply | Fault,
+        cost: Cost,
+        status: int | None,
+        elapsed_s: float = 0.0,
+        waited_s: float = 0.0,
+        cached: bool = True,
+    ) -> Call:
+        served = result.served if isinstance(result, Reply) else None
+        fault = result if isinstance(result, Fault) else None
+        return Call(intent, served, result.usage, cost, fault, status, elapsed_s, waited_s, cached)
+
+
+def fingerprint(request: Request, endpoint: Endpoint) -> bytes:
+    """The SHA-256 of the whole request, 32 bytes.
+
+    Left out are the output schema, so that a changed one is tried on what was bought already, the credential, and
+    a token limit that Penstock chose; one that it raised after a truncated answer counts, or that answer would come
+    again. A simulated model is another model with other rates or another window.
+    """
+    told = described(request) | {"version": KEY_VERSION, "url": endpoint.url, "sample": request.sample}
+    if request.model.provider == "sim":
+        told["rates"] = asdict(request.model.rates) | {"latency_s": None}
+        told["context_tokens"] = request.model.context_tokens
+    return hashlib.sha256(canonical(told)).digest()
+
+
+def described(request: Request) -> dict[str, Json]:
+    """The request as a person reads it in a cached answer's file."""
+    raised = {"max_tokens": request.max_tokens} if request.raised else {}
+    return {
+        "provider": request.model.provider,
+        "model": request.model.served,
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "params": dict(request.params) | raised,
+    }
+
+
+def _numbered(http: HttpRequest, send: int) -> HttpRequest:
+    """The simulator draws its faults anew for each send, so it is told which one this is."""
+    if not http.url.startswith("sim:"):
+        return http
+    return HttpRequest(http.url, (*http.headers, (SEND_HEADER, str(send))), http.body)
+
+
+def _is_an_answer(result: Reply | Fault) -> bool:
+    """Whether the response says something that was paid for, or that would be said again: it is not asked for twice."""
+    return isinstance(result, Reply) or result.usage is not None or result.cls in _LASTING
