@@ -15,6 +15,8 @@ from penstock.core.workflow import (
     OutputName,
     Placeholder,
     Retry,
+    Shell,
+    Step,
     StepSource,
     Tolerance,
     Workflow,
@@ -23,6 +25,12 @@ from penstock.load.build import load
 
 FIRST = Path(__file__).parent / "good" / "first.yaml"
 Load = Callable[..., Workflow]
+
+
+def shell(step: Step) -> Shell:
+    """What a `run` step runs."""
+    assert step.shell is not None
+    return step.shell
 
 
 def messages(error: pytest.ExceptionInfo[WorkflowError]) -> list[str]:
@@ -55,32 +63,32 @@ def test_the_first_file_loads_to_its_five_steps() -> None:
     ]
     assert workflow.step("apply").when == "outputs.route_summary.accept_rate > 0.9"
     assert workflow.outputs == (("route_summary", OutputName("route", "logs/route_summary.json")),)
-    assert {step.spec.interpreter for step in workflow.steps} == {("bash", "-euo", "pipefail")}
+    assert {shell(step).interpreter for step in workflow.steps} == {("bash", "-euo", "pipefail")}
 
 
 def test_the_texts_of_the_first_file_are_what_their_author_sees() -> None:
     workflow = load(FIRST, overrides={}, environ={})
-    assert workflow.step("verify").spec.script.source == (
+    assert shell(workflow.step("verify")).script.source == (
         'python scripts/verify.py --schema schemas/output.schema.json --input "{{item}}" | tee -a logs/verify.jsonl'
     )
-    assert workflow.step("generate").spec.script.source == (
+    assert shell(workflow.step("generate")).script.source == (
         "# 예시: 모델 호출을 추상화 (실서비스에서는 openai/ollama 등 대체)\n"
         'python scripts/generate.py --model "$MODEL" --input "{{item}}" \\\n'
         '  | tee -a logs/generate.jsonl > "$CACHE_DIR/out_{{i}}.json"\n'
     )
-    assert workflow.step("apply").spec.script.source == 'python scripts/apply_changes.py "$CACHE_DIR"/out_*.json'
+    assert shell(workflow.step("apply")).script.source == 'python scripts/apply_changes.py "$CACHE_DIR"/out_*.json'
 
 
 def test_the_targets_of_the_first_file_are_known_with_their_variables_filled_in() -> None:
     workflow = load(FIRST, overrides={"CACHE_DIR": "elsewhere"}, environ={})
-    targets = {target.parts: target.append for target in workflow.step("generate").spec.script.targets}
+    targets = {target.parts: target.append for target in shell(workflow.step("generate")).script.targets}
     assert targets == {
         ("logs/generate.jsonl",): True,
         ("elsewhere/out_", Placeholder("i", (), "{{i}}"), ".json"): False,
     }
-    (appended,) = workflow.step("verify").spec.script.targets
+    (appended,) = shell(workflow.step("verify")).script.targets
     assert (appended.parts, appended.append) == (("logs/verify.jsonl",), True)
-    output = workflow.step("route").spec.script.output
+    output = shell(workflow.step("route")).script.output
     assert output is not None
     assert output.parts == ("logs/route_summary.json",)
 
@@ -140,13 +148,13 @@ def test_every_key_of_a_run_step_has_its_value(loaded: Load) -> None:
     assert (step.cache, step.secrets, step.inputs) == (True, ("API_KEY",), ("data/rows.jsonl",))
     assert step.outputs == (("out", "out/x.json"),)
     assert (step.max_failures, step.fail_fast, step.idempotent) == (Tolerance(share=0.025), True, False)
-    assert step.spec.interpreter == ("zsh", "-euo", "pipefail")
+    assert shell(step).interpreter == ("zsh", "-euo", "pipefail")
     assert step.keep == ("logs/old.jsonl", "logs/own.jsonl")
     assert step.replace == ("logs/new.jsonl",)
     assert (bare.timeout_s, bare.concurrency, bare.cache, bare.idempotent) == (5400.0, 3, False, True)
     assert bare.retry == Retry(attempts=4, base_s=2.0, cap_s=60.0)
-    assert bare.spec.interpreter == ("sh", "-eu")
-    assert bare.spec.script.source == "true"
+    assert shell(bare).interpreter == ("sh", "-eu")
+    assert shell(bare).script.source == "true"
 
 
 def test_inputs_switch_the_cache_on_unless_the_file_says_no(loaded: Load) -> None:
@@ -168,7 +176,7 @@ def test_other_interpreters_are_their_words(loaded: Load) -> None:
           - {id: b, run: print(1), shell: ["my shell", -x]}
           - {id: c, run: echo, shell: /bin/bash -x}
     """)
-    assert [step.spec.interpreter for step in workflow.steps] == [
+    assert [shell(step).interpreter for step in workflow.steps] == [
         ("python3", "-u"),
         ("my shell", "-x"),
         ("/bin/bash", "-x"),
@@ -326,7 +334,7 @@ def test_a_backslash_that_ends_a_folded_line_joins_as_in_bash(tmp_path: Path, wr
     file = tmp_path / "flow.yaml"
     file.write_text(f"name: x\nsteps:\n  - id: a\n    run: {written}\n")
     workflow = load(file, overrides={}, environ={})
-    assert workflow.steps[0].spec.script.source == text
+    assert shell(workflow.steps[0]).script.source == text
 
 
 def test_a_fault_behind_joined_lines_is_placed_where_it_stands(tmp_path: Path) -> None:

@@ -52,6 +52,38 @@ steps:
     run: report {{outputs.judge.accept_rate}} \\
          > log.txt
 """
+ASKING = """\
+name: Asking
+env: {DIR: prompts, MODEL: small}
+models:
+  small: ollama/llama3.1:8b
+  house: {model: openai/my-model, base_url: http://gpu/v1, api_key: ${HOUSE_KEY}, price: {input: 0.1, output: 2}}
+  cheap: {model: sim/cheap, quality: 0.8, invalid: 0.05, error_429: 0.02, latency: 50ms, seed: 7}
+steps:
+  - id: a
+    foreach: [{text: one}]
+    retry: {rate_limit: 8, denied: 1}
+    generate:
+      model: [cheap, "${MODEL}", anthropic/claude]
+      system: |
+        Be brief. {% if item.text %}{{ item.text }}{% endif %}
+      prompt: ${DIR}/p.md
+      schema: out.json
+      checks: ["output.n >= 3", output.n < 9]
+      judge: {model: house, rubric: "True? {{ tone }}", pass: score >= 4, params: {temperature: 0}}
+      params: {temperature: 0.2, max_tokens: 400}
+      shrink: [{drop: few}, {truncate: item.text, to: 20}]
+      vars: {few: few.md, tone: kind}
+  - id: b
+    foreach: steps.a.accepted
+    verify: {schema: {type: object, properties: {n: {$ref: "lib/n.json#/$defs/n"}}}, cache: use}
+"""
+TEXTS_OF_ASKING = {
+    "prompts/p.md": "Sum {{ item.text }} {{ few }}\n{% for x in item.xs %}{{ x.a }}{% endfor %} by {{ env.MODEL }}\n",
+    "few.md": "Two examples.\n",
+    "out.json": '{"type": "object", "properties": {"n": {"$ref": "lib/n.json"}, "m": {"enum": ["a", 1.50, null]}}}',
+    "lib/n.json": '{"$defs": {"n": {"type": ["integer", "null"], "pattern": "^a+$"}}, "$ref": "#/$defs/n"}',
+}
 FIRST = (HERE / "good" / "first.yaml").read_text(encoding="utf-8")
 SIGNS = "\t\n :{}[]'\"|>#\\$%@`~\0\x85\ufeffé한\U0001f600\r\u2028"
 WORDS = [": ", "- ", "&a ", "*a", "!x ", "${", "{{", "}}", "{{item}}", "null", "1", "-1", ".nan", "? ", "..", "<<"]
@@ -92,9 +124,9 @@ def changes(draw: st.DrawFn) -> Change:
     return change
 
 
-def outcome(path: Path, text: str | None) -> Workflow | WorkflowError:
+def outcome(path: Path, text: str | None, files: dict[str, str] | None = None) -> Workflow | WorkflowError:
     try:
-        return load(path, overrides={}, environ={"HOME": "/home/you"}, text=text)
+        return load(path, overrides={}, environ={"HOME": "/home/you"}, text=text, files=files)
     except WorkflowError as error:
         return error
 
@@ -102,6 +134,7 @@ def outcome(path: Path, text: str | None) -> Workflow | WorkflowError:
 def test_the_files_that_are_changed_below_are_good() -> None:
     assert isinstance(outcome(HERE / "good" / "full.yaml", FULL), Workflow)
     assert isinstance(outcome(HERE / "good" / "first.yaml", None), Workflow)
+    assert isinstance(outcome(HERE / "good" / "asking.yaml", ASKING, TEXTS_OF_ASKING), Workflow)
 
 
 @settings(derandomize=True, max_examples=500, deadline=None)
@@ -113,6 +146,29 @@ def test_a_changed_file_is_good_or_its_problems_are_told(text: str, made: list[C
     if isinstance(result, WorkflowError):
         count = text.count("\n") + text.count("\r") + 1
         assert result.problems
+        assert all(1 <= problem.place.line <= count for problem in result.problems if problem.place)
+        assert str(result)
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(made=st.lists(changes(), min_size=1, max_size=4))
+def test_a_changed_file_that_asks_models_is_good_or_its_problems_are_told(made: list[Change]) -> None:
+    text = ASKING
+    for change in made:
+        text = change(text)
+    result = outcome(HERE / "good" / "changed.yaml", text, TEXTS_OF_ASKING)
+    assert isinstance(result, Workflow) or (result.problems and str(result))
+
+
+@settings(derandomize=True, max_examples=400, deadline=None)
+@given(name=st.sampled_from(sorted(TEXTS_OF_ASKING)), made=st.lists(changes(), min_size=1, max_size=4))
+def test_a_changed_prompt_or_schema_is_good_or_its_problems_are_told(name: str, made: list[Change]) -> None:
+    text = TEXTS_OF_ASKING[name]
+    for change in made:
+        text = change(text)
+    result = outcome(HERE / "good" / "asking.yaml", ASKING, {**TEXTS_OF_ASKING, name: text})
+    if isinstance(result, WorkflowError):
+        count = ASKING.count("\n") + text.count("\n") + text.count("\r") + 1
         assert all(1 <= problem.place.line <= count for problem in result.problems if problem.place)
         assert str(result)
 
@@ -134,7 +190,26 @@ def test_a_changed_file_on_disk_is_good_or_its_problems_are_told(folder: Path, m
     assert isinstance(result, Workflow) or result.problems
 
 
-TEXTS = ["a", "work", "5m", "5%", "${X}", "{{item}}", "steps.work", "data/x.jsonl", "exit", "bash", "true==true"]
+TEXTS = [
+    "sim/a",
+    "openai/",
+    "prompts/x.md",
+    "{{ item.x }}",
+    "{% if",
+    "item.a[0]",
+    "output.n > 3",
+    "a",
+    "work",
+    "5m",
+    "5%",
+    "${X}",
+    "{{item}}",
+    "steps.work",
+    "data/x.jsonl",
+    "exit",
+    "bash",
+    "true==true",
+]
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -143,20 +218,32 @@ SCALARS = st.one_of(
     st.text(st.sampled_from("ab 1-_.%$é한\n\t#"), max_size=6),
     st.sampled_from(TEXTS),
 )
+NAMES = ["id", "accept", "attempts", "on", "backoff", "A", "1", "model", "prompt", "schema", "checks", "judge", "vars"]
+NAMES += [
+    "params",
+    "shrink",
+    "drop",
+    "truncate",
+    "to",
+    "rubric",
+    "pass",
+    "price",
+    "input",
+    "api_key",
+    "quality",
+    "$ref",
+]
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["id", "accept", "attempts", "on", "backoff", "A", "1"]), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
     max_leaves=6,
 )
 
 
 @settings(derandomize=True, max_examples=500, deadline=None)
 @given(
-    st.dictionaries(st.sampled_from([*STEP.keys, "odd", "generate"]), VALUES, max_size=5),
-    st.dictionaries(st.sampled_from([*WORKFLOW.keys, "odd", "models"]), VALUES, max_size=2),
+    st.dictionaries(st.sampled_from([*STEP.keys, "odd", "route"]), VALUES, max_size=5),
+    st.dictionaries(st.sampled_from([*WORKFLOW.keys, "odd", "budget"]), VALUES, max_size=2),
 )
 def test_any_values_under_any_keys_are_loaded_or_told_and_the_schema_agrees(
     step: dict[str, object], top: dict[str, object]

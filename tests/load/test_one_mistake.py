@@ -24,9 +24,40 @@ MISTAKES = {
         - {id: b, needs: [a], foreach: data/made.jsonl, run: cat, when: outputs.sums.n > 1}
     """,
     "a kind of a later version, and what it gives": """
-        - {id: a, generate: {model: x}, outputs: {sums: sums.json}}
+        - {id: a, approve: {message: x}, outputs: {sums: sums.json}}
         - {id: b, needs: [a], foreach: steps.a.accepted, run: "cat {{origin.x}}", when: outputs.a.accept_rate > 0.5}
         - {id: c, needs: [a], run: "echo {{outputs.sums.n}}"}
+    """,
+    "a model that is not there, in a step that others need": """
+        - {id: a, foreach: [1], generate: {model: x, prompt: "{{ item }}", checks: output.n > 3}}
+        - {id: b, foreach: steps.a, generate: {model: sim/b, prompt: "{{ item.n }} {{ origin }} {{ chain.a.n }}"}}
+        - {id: c, needs: [a], run: echo, when: outputs.a.accept_rate > 0.5}
+    """,
+    "a prompt that is no template": """
+        - {id: a, generate: {model: sim/a, prompt: "{{ outputs.x", system: Hello}}
+        - {id: b, needs: [a], run: "echo {{outputs.a.n}}"}
+    """,
+    "a file that is not there, under `vars`": """
+        - {id: a, generate: {model: sim/a, prompt: "{{ few }}", vars: {few: none.md}, shrink: [{drop: few}]}}
+    """,
+    "a variable that is no text": """
+        - {id: a, generate: {model: sim/a, prompt: "{{ few }}", vars: {few: [a]}, shrink: [{truncate: few, to: 3}]}}
+    """,
+    "a model that is declared wrongly": """
+        - {id: a, generate: {model: wrong, prompt: Hello, judge: {model: wrong, rubric: Be strict., pass: score > 3}}}
+        models: {wrong: {model: opnai/x}}
+    """,
+    "models that are no mapping": """
+        - {id: a, generate: {model: wrong, prompt: Hello}}
+        models: [sim/a]
+    """,
+    "a schema that two steps share": """
+        - {id: a, generate: {model: sim/a, prompt: Hello, schema: {type: objct}}}
+    """,
+    "a `generate` that is no mapping": """
+        - {id: a, generate: [sim/a], foreach: [1]}
+        - {id: b, foreach: steps.a, verify: {checks: item.n > 3}}
+        - {id: c, needs: [a], run: "echo {{outputs.a.total}}"}
     """,
     "a circle, and names in it": """
         - {id: a, needs: [b], run: "count > x.json", when: outputs.b.n > 1}
@@ -65,7 +96,7 @@ MISTAKES = {
 @pytest.mark.parametrize("what", MISTAKES)
 def test_one_mistake_is_one_message(what: str, tmp_path: Path) -> None:
     file = tmp_path / "flow.yaml"
-    file.write_text(f"name: x\nsteps:\n{MISTAKES[what]}", encoding="utf-8")
+    file.write_text(f"name: x\nsteps:\n{MISTAKES[what]}".replace("        models:", "models:"), encoding="utf-8")
     with pytest.raises(WorkflowError) as caught:
         load(file, overrides={}, environ={})
     assert len(caught.value.problems) == 1, str(caught.value)

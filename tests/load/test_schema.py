@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from penstock.core.canon import Json
 from penstock.core.errors import WorkflowError
-from penstock.core.workflow import Json
 from penstock.load.build import load
 from penstock.load.findings import Findings
 from penstock.load.keys import STEP, WORKFLOW
@@ -62,6 +62,12 @@ def test_every_key_has_a_description() -> None:
         "run: echo, env: {A: 1, B: true, C: x}",
         "run: echo, shell: [bash, -x], timeout: 1.5h, retry: {attempts: 2, on: [exit], backoff: {base: 0s}}",
         "run: echo, outputs: {a: b}, inputs: [a], keep: [], idempotent: false",
+        "generate: {model: sim/a, prompt: b}",
+        "generate: {model: [a, b], prompt: b, schema: s.json, checks: true, cache: off, attempts: 1, params: {n: [1]}}",
+        "generate: {model: a, prompt: b, schema: {type: object}, checks: [true]}",
+        "generate: {model: a, prompt: b, shrink: [{drop: a}, {truncate: b, to: 1}]}",
+        "generate: {model: a, prompt: b, judge: {model: [a], rubric: b, pass: score > 3}, vars: {a: 1}}",
+        "verify: {checks: [output.n > 3]}, foreach: [1], retry: {rate_limit: 8, denied: 1}",
     ],
 )
 def test_it_accepts_what_the_language_has(keys: str) -> None:
@@ -75,11 +81,19 @@ def test_it_accepts_what_the_language_has(keys: str) -> None:
         "version: 1",
         "name: x\nsteps: []",
         "name: x\nversion: 2\nsteps: [{id: a, run: b}]",
-        "name: x\nmodels: {}\nsteps: [{id: a, run: b}]",
+        "name: x\nmodels: []\nsteps: [{id: a, run: b}]",
+        "name: x\nmodels: {a: {}}\nsteps: [{id: a, run: b}]",
+        "name: x\nmodels: {a: {model: openai/a, api_key: sk-1}}\nsteps: [{id: a, run: b}]",
+        "name: x\nmodels: {a: {model: sim/a, invalid: 2}}\nsteps: [{id: a, run: b}]",
+        "name: x\nmodels: {a b: sim/a}\nsteps: [{id: a, run: b}]",
         "name: x\nsteps: [{id: a}]",
         "name: x\nsteps: [{run: b}]",
         "name: x\nsteps: [{id: a b, run: b}]",
         "name: x\nsteps: [{id: a, generate: {}}]",
+        "name: x\nsteps: [{id: a, generate: {model: a}}]",
+        "name: x\nsteps: [{id: a, verify: {vars: {a: b}}, foreach: [1]}]",
+        "name: x\nsteps: [{id: a, run: b, generate: {model: sim/a, prompt: b}}]",
+        "name: x\nsteps: [{id: a, generate: {model: sim/a, prompt: b, shrink: [{to: 3}]}}]",
         *(
             f"name: x\nsteps: [{{id: a, run: b, {keys}}}]"
             for keys in (

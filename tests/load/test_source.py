@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from penstock.core import canon
+from penstock.core.canon import Json
 from penstock.core.errors import WorkflowError
-from penstock.core.workflow import Json
 from penstock.load.source import parse, read
-from penstock.load.tree import Scalar, plain
+from penstock.load.tree import Mapping, Scalar, Sequence, plain
 
 if TYPE_CHECKING:
     from penstock.load.source import Loader
@@ -186,3 +186,31 @@ def test_the_encoding_is_utf_8_and_a_byte_order_mark_does_no_harm(
 def test_an_empty_file_is_said_to_be_empty(text: str) -> None:
     with pytest.raises(WorkflowError, match=r"^f\.yaml holds no workflow: it is empty\n  help: it begins with `name"):
         parse(text, "f.yaml")
+
+
+@LOADERS
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{b: ${X}}", {"b": "${X}"}),
+        ("{b: ${X}/c, d: 1}", {"b": "${X}/c", "d": 1}),
+        ("[x/${A_1}, $${B}]", ["x/${A_1}", "$${B}"]),
+        ("{${X}: 1}", {"${X}": 1}),
+        ("{b: '${X}', c: \"${Y} \\u00e9\"}", {"b": "${X}", "c": "${Y} \u00e9"}),
+        ("\n  |\n  echo ${X}", "echo ${X}"),
+        ("[\ue000, ${X}\ue001]", ["\ue000", "${X}\ue001"]),
+    ],
+)
+def test_the_braces_of_a_variable_need_no_quotes(text: str, value: Json, loader: Loader) -> None:
+    tree = parse(f"a: {text}", "f.yaml", loader)
+    assert plain(tree.root) == {"a": value}
+    assert tree.problems == ()
+
+
+def test_a_value_behind_a_variable_in_brackets_keeps_its_place() -> None:
+    tree = parse("a: {b: ${X}, c: [${Y}, d]}", "f.yaml")
+    inner = tree.root.get("a")
+    assert isinstance(inner, Mapping)
+    listed = inner.get("c")
+    assert isinstance(listed, Sequence)
+    assert [tree.document.text_of(node) for node in listed.elements] == ["${Y}", "d"]

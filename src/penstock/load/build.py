@@ -14,43 +14,63 @@ from pathlib import Path
 from penstock.core.errors import WorkflowError
 from penstock.core.workflow import Step, Target, Workflow
 from penstock.load import files, source, tree
+from penstock.load.catalogue import Catalogue
 from penstock.load.draft import Draft, Surroundings, draft
 from penstock.load.env import Variables, declare
 from penstock.load.fields import Fields
 from penstock.load.findings import Findings
+from penstock.load.generation import Sources
 from penstock.load.graph import Graph, graph
 from penstock.load.keys import WORKFLOW
 from penstock.load.names import Names, is_barrier
 from penstock.load.paths import bare, located
-from penstock.load.settings import Settings, settings
+from penstock.load.schemas import Schemas
+from penstock.load.settings import OF_A_MODEL_CALL, Settings, settings
 from penstock.load.targets import Written, quarrels, same_files
+from penstock.load.texts import Texts
 from penstock.load.tree import Scalar
 
 
-def load(path: Path, *, overrides: Mapping[str, str], environ: Mapping[str, str], text: str | None = None) -> Workflow:
-    """The workflow of a file, or of `text` in its place: the snapshot of a run, when what lies in the folder
-    is not looked at.
+def load(
+    path: Path,
+    *,
+    overrides: Mapping[str, str],
+    environ: Mapping[str, str],
+    text: str | None = None,
+    files: Mapping[str, str] | None = None,
+) -> Workflow:
+    """The workflow of a file, or of `text` in its place: the snapshot of a run, when rows and inputs that lie in the
+    folder are not looked for.
 
-    `overrides` replace entries of `env`; `environ` is what `${VAR}` falls back on. WorkflowError with
+    `files` are the snapshot's other texts, by path (`Workflow.texts`): with them no prompt and no schema is read
+    from the folder. `overrides` replace entries of `env`; `environ` is what `${VAR}` falls back on. WorkflowError with
     every problem, in the file's order.
     """
     found = source.read(path) if text is None else source.parse(text, str(path))
     findings = Findings(found.document, found.problems)
     WORKFLOW.check(found.root, "", findings)
-    workflow = _workflow(path, Fields(found.root, findings), overrides, environ, on_disk=text is None)
+    texts = Texts(path.parent, files)
+    workflow = _workflow(path, Fields(found.root, findings), overrides, environ, texts, on_disk=text is None)
     if findings.problems:
         raise WorkflowError(findings.problems)
     return replace(workflow, notes=findings.notes)
 
 
 def _workflow(
-    path: Path, fields: Fields, overrides: Mapping[str, str], environ: Mapping[str, str], on_disk: bool
+    path: Path,
+    fields: Fields,
+    overrides: Mapping[str, str],
+    environ: Mapping[str, str],
+    texts: Texts,
+    on_disk: bool,
 ) -> Workflow:
     findings = fields.findings
     secrets = tuple(dict.fromkeys(scalar.text for scalar in fields.scalars("secrets")))
     settable = overrides if fields.node("env") or not fields.mapping.get("env") else {}
     variables = declare(fields.node("env"), Variables(environ, frozenset(secrets)), findings, settable)
-    drafts = _drafts(fields, variables, path.parent, findings)
+    catalogue = Catalogue(fields.mapping.get("models"), variables, findings)
+    sources = Sources(catalogue, texts, Schemas(texts, findings))
+    drafts = _drafts(fields, variables, sources, findings)
     order = graph(drafts, findings)
     written = files.written_by(drafts, path.parent)
     quarrels(written, path, findings)
@@ -70,15 +90,20 @@ def _workflow(
         env=variables.entries,
         secrets=secrets,
         outputs=tuple(sorted(names.outputs.items())),
+        models=catalogue.models,
+        texts=texts.read,
     )
 
 
-def _drafts(fields: Fields, variables: Variables, folder: Path, findings: Findings) -> list[Draft]:
+def _drafts(fields: Fields, variables: Variables, sources: Sources, findings: Findings) -> list[Draft]:
+    folder, defaults = sources.texts.folder, fields.inner("defaults")
     nodes = [node for node in fields.elements("steps") if isinstance(node, tree.Mapping)]
     ids = _ids(nodes, findings)
     around = Surroundings(
         variables,
-        settings(fields.inner("defaults"), Settings()),
+        settings(defaults, Settings()),
+        settings(defaults, OF_A_MODEL_CALL),
+        sources,
         bare(located(fields, "keep", variables, folder)),
         bare(located(fields, "replace", variables, folder)),
         frozenset(ids),
@@ -106,7 +131,7 @@ def _per_item(drafts: Sequence[Draft]) -> list[tuple[str, Target, int]]:
         (one.id, target, one.spelling.spots[target.offset])
         for one in drafts
         if one.spelling
-        for target in one.step.spec.script.targets
+        for target in one.script.targets
         if target.per_item
     ]
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from penstock.core.generation import Generate, Verify
 from penstock.core.workflow import Need, Script, Shell, Source, Step, StepSource
 from penstock.load import tree
 from penstock.load.env import Variables, declare, expand
 from penstock.load.fields import Fields
 from penstock.load.findings import Findings
 from penstock.load.foreach import source
+from penstock.load.generation import Reading, Sources
 from penstock.load.mentions import Mention, of_condition, of_script
+from penstock.load.model_steps import judge_command, judge_model_step
 from penstock.load.outputs import declared_outputs
 from penstock.load.paths import Located, bare, located
 from penstock.load.runtext import run_text
@@ -21,6 +24,7 @@ from penstock.load.targets import settle
 from penstock.load.tree import Node, Scalar, Spelling
 from penstock.rules.shell.text import ShellTextError, analyse
 
+_NO_SCRIPT = Script(source="", text="")
 _FOR_ITEMS = ("where", "max_failures", "fail_fast")
 
 
@@ -50,6 +54,11 @@ class Draft:
         return self.step.id
 
     @property
+    def script(self) -> Script:
+        """Its shell text; an empty one where it runs none, or where the text is not understood."""
+        return self.step.shell.script if self.step.shell else _NO_SCRIPT
+
+    @property
     def mapped(self) -> bool:
         """Whether it has items, though what they come from may be wrong."""
         return self.fields.mapping.get("foreach") is not None
@@ -66,6 +75,8 @@ class Surroundings:
 
     variables: Variables
     settings: Settings
+    for_models: Settings
+    sources: Sources
     keep: tuple[str, ...]
     replace: tuple[str, ...]
     step_ids: frozenset[str]
@@ -76,15 +87,44 @@ def draft(node: tree.Mapping, step_id: str, around: Surroundings, findings: Find
     """The step that a mapping says, under the id that it is to be known by."""
     fields = Fields(node, findings)
     variables = declare(fields.node("env"), around.variables, findings)
-    foreach = _source(fields, variables, around)
-    said = settings(fields, around.settings)
+    kind = next((key.text for key, _ in node.entries if key.text in ("run", "generate", "verify")), "run")
+    said = settings(fields, around.settings if kind == "run" else around.for_models)
+    step = _step(fields, step_id, said, variables, around)
+    if kind != "run":
+        return _asking(kind, step, fields, variables, around)
     spelling, script = _script(fields, variables, said.interpreter, around.folder)
+    step = replace(step, spec=Shell(script or _NO_SCRIPT, said.interpreter))
+    _judge(step, fields)
+    judge_command(fields)
+    _judge_cache(step, script, fields, spelling)
+    inputs = located(fields, "inputs", variables, around.folder)
+    texts = of_script(script, spelling, findings.document) if script and spelling else ()
+    mentions = (*_conditions(fields), *texts)
+    return Draft(step, fields, variables, _needs(fields), inputs, spelling, mentions, script is not None)
+
+
+def _asking(kind: str, step: Step, fields: Fields, variables: Variables, around: Surroundings) -> Draft:
+    """A step that asks models."""
+    reading = Reading(around.sources, variables, fields.mapping.get("foreach") is not None, fields.findings)
+    inner = fields.inner(kind)
+    spec: Generate | Verify | None = None
+    if inner:
+        spec = reading.generate(inner) if kind == "generate" else reading.verify(inner)
+    step = replace(step, spec=spec or step.spec, cache=False, keep=(), replace=())
+    _judge(step, fields)
+    judge_model_step(kind, fields)
+    mentions = (*_conditions(fields), *reading.mentions)
+    return Draft(step, fields, variables, _needs(fields), (), None, mentions, clear=True)
+
+
+def _step(fields: Fields, step_id: str, said: Settings, variables: Variables, around: Surroundings) -> Step:
+    """What steps of all kinds say in the same words."""
     inputs, keep, place = (located(fields, name, variables, around.folder) for name in ("inputs", "keep", "replace"))
-    step = Step(
+    return Step(
         id=step_id,
-        spec=Shell(script or Script(source="", text=""), said.interpreter),
-        at=findings.document.place(node.start),
-        foreach=foreach,
+        spec=Shell(_NO_SCRIPT, said.interpreter),
+        at=fields.findings.document.place(fields.mapping.start),
+        foreach=_source(fields, variables, around),
         where=fields.text("where"),
         when=fields.text("when"),
         env=declared_here(fields, variables),
@@ -101,10 +141,10 @@ def draft(node: tree.Mapping, step_id: str, around: Surroundings, findings: Find
         keep=around.keep + bare(keep),
         replace=around.replace + bare(place),
     )
-    _judge(step, fields, spelling)
-    texts = of_script(script, spelling) if script and spelling else ()
-    mentions = (*of_condition("when", fields), *of_condition("where", fields), *texts)
-    return Draft(step, fields, variables, _needs(fields), inputs, spelling, mentions, script is not None)
+
+
+def _conditions(fields: Fields) -> tuple[Mention, ...]:
+    return (*of_condition("when", fields), *of_condition("where", fields))
 
 
 def declared_here(fields: Fields, variables: Variables) -> tuple[tuple[str, str], ...]:
@@ -163,7 +203,7 @@ def _needs(fields: Fields) -> tuple[tuple[Need, Node], ...]:
     return tuple(needs)
 
 
-def _judge(step: Step, fields: Fields, spelling: Spelling | None) -> None:
+def _judge(step: Step, fields: Fields) -> None:
     """What one step's keys say against each other, and what is worth a word."""
     findings = fields.findings
     mapped = fields.mapping.get("foreach") is not None
@@ -176,22 +216,21 @@ def _judge(step: Step, fields: Fields, spelling: Spelling | None) -> None:
         if scalar.text in (other.text for other in fields.scalars("replace")):
             what = f"`{scalar.text}` stands under `keep` and `replace`"
             findings.wrong(scalar, what, "remove it from one of the two")
+
+
+def _judge_cache(step: Step, script: Script | None, fields: Fields, spelling: Spelling | None) -> None:
     cache = fields.mapping.key("cache")
-    if cache and fields.flag("cache") and not mapped and not step.inputs:
-        findings.note(
+    if cache and fields.flag("cache") and fields.mapping.get("foreach") is None and not step.inputs:
+        fields.findings.note(
             cache,
             "a step without `foreach` is reused only if it names what it reads",
             "add `inputs: [path, …]`, or remove `cache`",
         )
-    _judge_position(step, findings, spelling)
-
-
-def _judge_position(step: Step, findings: Findings, spelling: Spelling | None) -> None:
-    positional = [value for _, value in step.spec.script.bindings if value.root == "i"]
+    positional = [value for _, value in script.bindings if value.root == "i"] if script else []
     if not (step.cache and positional and spelling):
         return
     offset = max(0, spelling.text.find(positional[0].text))
-    findings.note(
+    fields.findings.note(
         spelling.spots[offset],
         "`{{i}}` makes a cached result depend on the row's position: after a new row above it is made anew",
         "`{{key}}` depends on the row alone",

@@ -103,7 +103,7 @@ class _Reading:
 
     def _instead(self) -> str | None:
         for other in self.files.drafts:
-            if other is not self.draft and self.path in other.step.spec.script.reads:
+            if other is not self.draft and self.path in other.script.reads:
                 return f"if step `{other.id}` writes it, say so there: `outputs: [{self.path}]`"
         return meant(self.files.folder, self.path, self.files.writers)
 
@@ -117,7 +117,7 @@ def _is_among(name: str, path: str) -> bool:
 
 
 def _unordered_reads(draft: Draft, files: Files, graph: Graph, findings: Findings) -> None:
-    for word in draft.step.spec.script.reads:
+    for word in draft.script.reads:
         path = relative(word, files.folder)
         writers = [one for one in files.writers.get(path, ()) if one.step != draft.id]
         loose = [one for one in writers if draft.id not in graph.before[one.step] and graph.lacks(draft.id, one.step)]
@@ -133,7 +133,7 @@ def _unordered_reads(draft: Draft, files: Files, graph: Graph, findings: Finding
 
 
 def _redirected(draft: Draft, folder: Path) -> list[Written]:
-    script, spelling = draft.step.spec.script, draft.spelling
+    script, spelling = draft.script, draft.spelling
     written: list[Written] = []
     for target in script.targets if spelling else ():
         spot = spelling.spots[target.offset] if spelling else 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from penstock.core.errors import Problem
 from penstock.load.tree import Document, Node, Scalar, Sequence
 
+_NOWHERE = (False, "", 0, 0)
+
 
 class Findings:
     """Collects; nothing stops at the first problem. A node found wrong is not judged a second time."""
@@ -16,15 +18,24 @@ class Findings:
         self._unsound: set[int] = set()
         self._shown_at: dict[int, Node] = {}
 
+    def within(self, document: Document) -> Findings:
+        """The same findings, for the nodes and indices of another file that this one refers to."""
+        if document is self.document:
+            return self
+        other = Findings(document)
+        other._problems, other._notes = self._problems, self._notes
+        other._unsound, other._shown_at = self._unsound, self._shown_at
+        return other
+
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Every problem once, in the file's order, those without a place first."""
-        return _in_order(self._problems)
+        """Every problem once: those without a place, those of this file in its order, those of other files."""
+        return self._in_order(self._problems)
 
     @property
     def notes(self) -> tuple[Problem, ...]:
-        """What is right and worth knowing, in the file's order."""
-        return _in_order(self._notes)
+        """What is right and worth knowing, in the same order."""
+        return self._in_order(self._notes)
 
     def wrong(self, at: Node | int, message: str, help: str | None = None, width: int | None = None) -> None:
         """A problem at a node, which is unsound from now on, or at a character index."""
@@ -32,6 +43,10 @@ class Findings:
             self._unsound.add(id(at))
             at = self._shown_at.get(id(at), at)
         self._problems.append(self.document.problem(at, message, help, width))
+
+    def tell(self, problem: Problem) -> None:
+        """A problem that has its place already."""
+        self._problems.append(problem)
 
     def distrust(self, node: Node) -> None:
         """A node whose problem has been told elsewhere is unsound too."""
@@ -53,6 +68,13 @@ class Findings:
         """Whether nothing was found wrong with the node itself."""
         return id(node) not in self._unsound
 
+    def _in_order(self, problems: list[Problem]) -> tuple[Problem, ...]:
+        def position(problem: Problem) -> tuple[bool, str, int, int]:
+            place = problem.place
+            return (place.file != self.document.file, place.file, place.line, place.column) if place else _NOWHERE
+
+        return tuple(sorted(dict.fromkeys(problems), key=position))
+
 
 def found(node: Node) -> str:
     """What a node is, in words: `the number 3`, `the text "x"`, `a list`."""
@@ -64,10 +86,3 @@ def found(node: Node) -> str:
     if isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
         return f"the number {node.text}"
     return f"`{node.text}`" if node.text else "nothing"
-
-
-def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
-    def position(problem: Problem) -> tuple[int, int]:
-        return (problem.place.line, problem.place.column) if problem.place else (0, 0)
-
-    return tuple(sorted(dict.fromkeys(problems), key=position))

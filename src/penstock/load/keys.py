@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from penstock.load.model_keys import GENERATE, MODELS, TRIED, VERIFY
 from penstock.load.shapes import Choice, Duration, Flag, Literal, Shape, Text, Version, Whole
 from penstock.load.structures import Either, Key, Keyed, Later, Listed, Record, Rows
 
@@ -66,16 +67,18 @@ _RETRY = Record(
         "backoff": Key(
             _BACKOFF, "How long to wait: a time drawn evenly from 0 to min(cap, base × 2^(n-1)) after try n."
         ),
+        **{word: Key(Whole(1), f"How often a model call is tried: {about}.") for word, about in TRIED.items()},
     },
-    later={word: f"retries of model calls (`{word}`)" for word in ("rate_limit", "server", "denied", "timeout")},
     example="write `retry: {attempts: 3}`; the first try counts",
 )
 _SHARED = {
     "retry": Key(
-        _RETRY, "How often a task that fails is tried, and after which wait. A command is tried once otherwise."
+        _RETRY, "How often what fails is tried, and after which wait. A command once otherwise, a model call six times."
     ),
-    "timeout": Key(Duration(), "How long an attempt may take. A command has no limit otherwise."),
-    "concurrency": Key(Whole(1), "How many items are worked on at once. The number of cores otherwise."),
+    "timeout": Key(Duration(), "How long an attempt may take. A command has no limit otherwise, a model call 120 s."),
+    "concurrency": Key(
+        Whole(1), "How many items are worked on at once. Otherwise the number of cores, 16 for model calls."
+    ),
     "cache": Key(Flag(), "Whether results are reused in later runs. On where `inputs` are given, off otherwise."),
     "shell": Key(_SHELL, "What runs the text: `bash`, `sh`, `zsh`, or the words of another interpreter."),
 }
@@ -101,6 +104,8 @@ STEP = Record(
             Text("a shell text", flags=True),
             "A shell text. Placeholders such as `{{item}}` are passed as values, never as text.",
         ),
+        "generate": Key(GENERATE, "A model call under a contract: model, prompt, schema, checks, judge."),
+        "verify": Key(VERIFY, "The contract alone, over a stream: schema, checks, judge."),
         "needs": Key(
             Either(
                 {
@@ -148,9 +153,9 @@ STEP = Record(
         **_OWNED,
     },
     later={
-        **{kind: f"`{kind}` steps" for kind in ("generate", "verify", "route", "approve")},
+        **{kind: f"`{kind}` steps" for kind in ("route", "approve")},
         "gateway": "the model gateway (`gateway`)",
-        "placement": "model calls and their `placement`",
+        "placement": "`placement`",
         "budget": "budgets (`budget`)",
     },
     example="a step begins with `- id: NAME`, and `run: COMMAND` stands below it",
@@ -178,6 +183,7 @@ WORKFLOW = Record(
         "secrets": Key(
             _DECLARED_SECRETS, "Names; the values come from the environment or `.env` and go only to steps that ask."
         ),
+        "models": Key(MODELS, "Models by names of your own: PROVIDER/MODEL, or a mapping with `model`."),
         "defaults": Key(
             Record("`defaults`", _SHARED, later={"gateway": "the model gateway (`gateway`)"}),
             "What holds for every step.",
@@ -188,11 +194,10 @@ WORKFLOW = Record(
         ),
     },
     later={
-        "models": "models (`models`)",
         "budget": "budgets (`budget`)",
         "sample": "sampling (`sample`)",
         "gateway": "the model gateway (`gateway`)",
-        "allow_hosts": "model calls and `allow_hosts`",
+        "allow_hosts": "`allow_hosts`",
     },
     elsewhere={"jobs": "steps", "tasks": "steps", "environment": "env", "vars": "env"},
 )

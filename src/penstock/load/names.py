@@ -198,7 +198,7 @@ class Names:
         self._wrong(mention, what, lines(near, f"there is {there}"))
 
     def _wrong(self, mention: Mention, message: str, help: str | None) -> None:
-        self._findings.wrong(mention.spot, message, help, width=mention.width)
+        self._findings.within(mention.document).wrong(mention.spot, message, help, width=mention.width)
 
 
 def is_barrier(draft: Draft, reads: Iterable[str]) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from penstock.core.canon import WrittenFloat
-from penstock.core.workflow import Json
+from penstock.core.canon import Json, WrittenFloat
 
 MAX_DIGITS = 400
 """More than any row's number has; Python refuses to make an integer of more than 4300."""

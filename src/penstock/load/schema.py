@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from penstock.core.workflow import Json
+from penstock.core.canon import Json
 from penstock.load.keys import WORKFLOW
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from penstock.core.workflow import Retry, Tolerance
 from penstock.load.fields import Fields
 from penstock.load.findings import Findings
+from penstock.load.model_keys import TRIED
 from penstock.load.shapes import seconds
 from penstock.load.tree import Scalar, Sequence
 
@@ -27,6 +28,10 @@ class Settings:
     concurrency: int | None = None
     cache: bool | None = None
     interpreter: tuple[str, ...] = _INTERPRETERS["bash"]
+
+
+OF_A_MODEL_CALL = Settings(retry=Retry(attempts=6), timeout_s=120.0)
+"""What holds for `generate` and `verify` where the file says nothing."""
 
 
 def settings(fields: Fields | None, outer: Settings) -> Settings:
@@ -56,7 +61,9 @@ def _retry(fields: Fields | None, outer: Retry) -> Retry:
     if fields is None:
         return outer
     on = tuple(dict.fromkeys(scalar.text for scalar in fields.scalars("on")))
-    retry = replace(outer, attempts=fields.whole("attempts") or outer.attempts, on=on or outer.on)
+    own = {word: tries for word in TRIED if (tries := fields.whole(word)) is not None}
+    kinds = tuple({**dict(outer.kinds), **own}.items())
+    retry = replace(outer, attempts=fields.whole("attempts") or outer.attempts, on=on or outer.on, kinds=kinds)
     backoff = fields.inner("backoff")
     if backoff is None:
         return retry

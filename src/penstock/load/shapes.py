@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from penstock.core.workflow import Json
+from penstock.core.canon import Json
 from penstock.load import tree
 from penstock.load.findings import Findings, found
 from penstock.load.suggest import did_you_mean, either

@@ -4,6 +4,7 @@ PyYAML follows YAML 1.1, where `on` is a bool, `1:30` is ninety and `010` is eig
 last of two equal keys win. So only its parser is used (libyaml's, where it is there): events are
 composed here, scalars resolved by YAML 1.2's core schema, less numbers with leading zeros, which stay text.
 Aliases share their node; merge keys (`<<`), which 1.2 does not have, and tags other than `!!str` are refused.
+In one thing more is read than YAML has: the braces of `${NAME}` need no quotes in `{…}` and `[…]`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _MAX_NODES = 200_000
 _TEXT_TAGS = (None, "tag:yaml.org,2002:str", "!")
 _UNREADABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x85\u2028\u2029]")
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def read(path: Path) -> Tree:
@@ -57,9 +59,10 @@ def parse(text: str, file: str, loader: Loader = FASTEST) -> Tree:
     odd = _UNREADABLE.search(text)
     if odd:
         raise WorkflowError((_odd_character(source, odd.start()),))
-    composer = _Composer(source)
+    brackets = _brackets(text)
+    composer = _Composer(source, brackets)
     try:
-        root = composer.compose(yaml.parse(text, Loader=loader))
+        root = composer.compose(yaml.parse(_VARIABLE.sub(rf"${brackets[0]}\1{brackets[1]}", text), Loader=loader))
     except yaml.YAMLError as error:
         raise WorkflowError((_not_yaml(source, error),)) from None
     except _Refused as refusal:
@@ -91,9 +94,10 @@ class _Frame:
 class _Composer:
     """Events to nodes. `problems` are what it goes on after."""
 
-    def __init__(self, source: Document) -> None:
+    def __init__(self, source: Document, brackets: tuple[str, str]) -> None:
         self.problems: list[Problem] = []
         self._source = source
+        self._braces = str.maketrans(dict(zip(brackets, "{}", strict=True)))
         self._anchors: dict[str, tuple[Node, int]] = {}
         self._open: list[_Frame] = []
         self._root: Node | None = None
@@ -188,18 +192,19 @@ class _Composer:
         start = content_start(self._source.source, event.start_mark.index)
         end = max(start, event.end_mark.index)
         style = event.style or ""
-        scalar = Scalar(event.value, event.value, "" if style == ":" else style, start, end)
+        text = event.value.translate(self._braces)
+        scalar = Scalar(text, text, "" if style == ":" else style, start, end)
         self._tag(event, _TEXT_TAGS)
-        if _NO_TEXT.search(event.value):
+        if _NO_TEXT.search(text):
             self.problems.append(
                 self._source.problem(scalar, "a NUL or half a surrogate pair, which no text can hold", "remove it")
             )
         if event.tag in _TEXT_TAGS and (scalar.style or event.tag):
             return scalar
-        if is_endless(event.value):
+        if is_endless(text):
             self.problems.append(self._source.problem(scalar, f"a number of over {MAX_DIGITS} digits", QUOTE_IT))
             return scalar
-        return Scalar(event.value, resolve(event.value), "", start, end)
+        return Scalar(text, resolve(text), "", start, end)
 
     def _tag(self, event: Any, allowed: tuple[str | None, ...]) -> None:
         if event.tag in allowed:
@@ -233,6 +238,14 @@ class _Composer:
 
     def _second(self, start: int) -> Problem:
         return self._source.problem(start, "a second YAML document begins here", "a file holds one workflow", width=3)
+
+
+def _brackets(text: str) -> tuple[str, str]:
+    """Two characters of no meaning that the text does not have, to stand for the braces of `${NAME}` while YAML reads
+    it: as long as these, so that every place holds, and allowed where YAML would take a brace for its own."""
+    taken = set(text)
+    free = (chr(code) for code in (*range(0xE000, 0xF900), *range(0xF0000, 0xFFFFE)) if chr(code) not in taken)
+    return next(free), next(free)
 
 
 def _index(event: Any) -> int:

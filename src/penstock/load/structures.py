@@ -39,13 +39,14 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """A mapping whose keys the author chooses."""
+    """A mapping whose keys the author chooses. `dotted`: messages call its values `models.small`."""
 
     of: Shape
     expects: str
     pattern: str
     key_expects: str
     key_help: str
+    dotted: bool = False
 
     def check(self, node: Node, name: str, findings: Findings) -> None:
         if not isinstance(node, tree.Mapping):
@@ -55,7 +56,7 @@ class Keyed:
             if not re.fullmatch(self.pattern, key.text):
                 findings.wrong(key, f"`{key.text}` in {name} must be {self.key_expects}", self.key_help)
             _show_at_key(key, value, findings)
-            self.of.check(value, f"`{key.text}` in {name}", findings)
+            self.of.check(value, f"{name[:-1]}.{key.text}`" if self.dotted else f"`{key.text}` in {name}", findings)
 
     def schema(self) -> Schema:
         names: Schema = {"pattern": f"^(?:{self.pattern})$"}
@@ -70,13 +71,27 @@ class Rows:
 
     def check(self, node: Node, name: str, findings: Findings) -> None:
         for row in node.elements if isinstance(node, Sequence) else ():
-            for scalar in _scalars(row):
-                if _is_no_json(scalar):
-                    misfit(scalar, f"a row of {name}", "JSON, which has no infinity and no NaN", findings)
-                    findings.distrust(row)
+            if _holds_no_json(row, f"a row of {name}", findings):
+                findings.distrust(row)
 
     def schema(self) -> Schema:
         return {"type": "array"}
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """A mapping of names to any JSON values."""
+
+    expects: str
+
+    def check(self, node: Node, name: str, findings: Findings) -> None:
+        if not isinstance(node, tree.Mapping):
+            misfit(node, name, self.expects, findings)
+        elif _holds_no_json(node, f"a value in {name}", findings):
+            findings.distrust(node)
+
+    def schema(self) -> Schema:
+        return {"type": "object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +142,8 @@ class Record:
     """A mapping with keys of its own.
 
     `later` are keys that the language knows and this version does not, each with what messages call it;
-    `one_of` are keys of which exactly one must be there; `elsewhere` are the words of other tools for our keys;
+    `one_of` are keys of which exactly one must be there, and `parted` says what to do where there are more;
+    `some_of` are keys of which one at least must be there; `elsewhere` are the words of other tools for our keys;
     `example` helps where something else stands.
     """
 
@@ -136,7 +152,9 @@ class Record:
     example: str | None = None
     later: Mapping[str, str] = field(default_factory=dict)
     one_of: tuple[str, ...] = ()
+    some_of: tuple[str, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    parted: str = "make two steps of it"
 
     @property
     def expects(self) -> str:
@@ -150,14 +168,16 @@ class Record:
             self._entry(key, value, name, findings)
         for required in (word for word, key in self.keys.items() if key.required and not node.get(word)):
             findings.wrong(node.start, f"{self.what} has no `{required}`", f"add `{required}: …`")
-        self._exactly_one(node, findings)
+        self._choices(node, findings)
 
     def schema(self) -> Schema:
         required = [word for word, key in self.keys.items() if key.required]
         properties: Schema = {word: key.shape.schema() | {"description": key.about} for word, key in self.keys.items()}
         closed: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
         kinds: list[Schema] = [{"required": [word]} for word in self.one_of if word in self.keys]
-        return closed | ({"required": required} if required else {}) | ({"oneOf": kinds} if kinds else {})
+        some: list[Schema] = [{"required": [word]} for word in self.some_of]
+        choices = ({"oneOf": kinds} if kinds else {}) | ({"anyOf": some} if some else {})
+        return closed | ({"required": required} if required else {}) | choices
 
     def _entry(self, key: Scalar, value: Node, name: str, findings: Findings) -> None:
         if key.text in self.keys:
@@ -173,17 +193,24 @@ class Record:
             near = f"did you mean `{same}`?" if same else did_you_mean(key.text, self.keys)
             findings.wrong(key, f"`{key.text}` is no key of {self.what}", lines(near, self._known()))
 
-    def _exactly_one(self, node: tree.Mapping, findings: Findings) -> None:
+    def _choices(self, node: tree.Mapping, findings: Findings) -> None:
         present = [key for key, _ in node.entries if key.text in self.one_of]
         if len(present) > 1 and all(key.text in self.keys for key in present):
             names = either((f"`{key.text}`" for key in present), "and")
-            findings.wrong(present[1], f"{self.what} does one thing, not {names}", "make two steps of it")
+            findings.wrong(present[1], f"{self.what} does one thing, not {names}", self.parted)
         elif self.one_of and not present:
             known = either(f"`{word}: …`" for word in self.one_of if word in self.keys)
             findings.wrong(node.start, f"{self.what} must say what it does", f"add {known}")
+        if self.some_of and not any(node.get(word) for word in self.some_of):
+            known = either(f"`{word}`" for word in self.some_of)
+            findings.wrong(node.start, f"{self.what} has neither {_nor(self.some_of)}", f"add {known}")
 
     def _known(self) -> str:
         return f"the keys of {self.what} are {', '.join(self.keys)}"
+
+
+def _nor(words: tuple[str, ...]) -> str:
+    return " nor ".join(f"`{word}`" for word in words)
 
 
 def _not_yet(what: str) -> str:
@@ -199,6 +226,14 @@ def _as_list(node: Node) -> str | None:
     if isinstance(node, tree.Mapping):
         return "write `- ` before each element"
     return f"write `[{node.text}]`" if isinstance(node, Scalar) and node.value is not None else None
+
+
+def _holds_no_json(node: Node, name: str, findings: Findings) -> bool:
+    """Whether there is a number in it that JSON does not have, each of which is a problem."""
+    odd = [scalar for scalar in _scalars(node) if _is_no_json(scalar)]
+    for scalar in odd:
+        misfit(scalar, name, "JSON, which has no infinity and no NaN", findings)
+    return bool(odd)
 
 
 def _is_no_json(scalar: Scalar) -> bool:

@@ -12,13 +12,15 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from penstock.core.canon import Json
 from penstock.core.errors import Place, Problem
-from penstock.core.workflow import Json
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")
 _SINGLE_QUOTED = re.compile(r"''|.", re.DOTALL)
 _DOUBLE_QUOTED = re.compile(r"\\(?:x..|u.{4}|U.{8}|\r\n|.)|.", re.DOTALL)
+_KEY_WRITTEN = re.compile(r"""(api[_-]?key["']?\s*:\s*)(?!["']?\$\{\w+\}["']?\s*(?:[,}#]|$))(\S.*)""", re.IGNORECASE)
+_USER_WRITTEN = re.compile(r"(://)([^/\s@]+)(?=@)")
 _WHITE = frozenset(" \t\r\n")
 _SHOWN = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
 _ESCAPES = {
@@ -110,7 +112,7 @@ class Document:
         place = self.place(start)
         line = self.line(place.line)
         room = len(line.rstrip()) - (place.column - 1)
-        return Problem(place, message, help, line.translate(_SHOWN), max(1, min(width or end - start, room)))
+        return Problem(place, message, help, _masked(line.translate(_SHOWN)), max(1, min(width or end - start, room)))
 
     def spelling(self, scalar: Scalar) -> Spelling:
         """The scalar's text with the way back; its start stands for what cannot be traced."""
@@ -149,6 +151,14 @@ def content_start(source: str, start: int) -> int:
     """Where a node's content begins, after `&anchor` and `!tag`."""
     found = _PROPERTIES.match(source, start)
     return found.end() if found else start
+
+
+def _masked(line: str) -> str:
+    """The line without what somebody may have written into it that nobody should see: what follows `api_key:` and is
+    no `${NAME}`, and the user and password of an address."""
+    for pattern in (_KEY_WRITTEN, _USER_WRITTEN):
+        line = pattern.sub(lambda match: match.group(1) + "*" * len(match.group(2)), line)
+    return line
 
 
 def _spots(source: str, scalar: Scalar) -> tuple[int, ...]:
