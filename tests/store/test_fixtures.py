@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from penstock.core.canon import Json
 from penstock.core.errors import Place
-from penstock.core.work import Item, Record, Verdict
+from penstock.core.generation import Contract, Generate, Template, Verify
+from penstock.core.models import Model
+from penstock.core.work import Attempt, Item, Outcome, Record, Verdict
 from penstock.core.workflow import Step
 from penstock.store import fixtures
 from penstock.store.journal import Journal
@@ -161,3 +165,74 @@ def test_nothing_half_written_is_left_beside_the_files(room: Room) -> None:
     for index in range(3):
         room.fail(item(index))
     assert all(name.endswith(".json") and not name.startswith(".") for name in room.kept())
+
+
+# --- of models ---------------------------------------------------------------------------------
+
+AT = Place("flow.yaml", 1, 1)
+SMALL = Model("small", "sim", "small")
+SYSTEM, USER = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Say it of 한국어."}
+AGAIN = {"role": "user", "content": "Answer again with the whole corrected JSON only."}
+FLAW: dict[str, Json] = {"pointer": "/n", "expected": "an integer", "got": '"x"'}
+
+
+def tried(asked: list[Json], answer: str | None, cls: str, message: str | None = None) -> Mapping[str, Json]:
+    """A try as the loop tells it."""
+    errors: list[Json] = [FLAW] if message is None else []
+    return {"model": "small", "messages": asked, "answer": answer, "class": cls, "message": message, "errors": errors}
+
+
+def fail_asking(room: Room, row: Item, *trail: Mapping[str, Json], record: Record | None = None) -> dict[str, Any]:
+    """The fixture of a model step's failure."""
+    task = take(room.journal, room.step_no, row)
+    attempts = (Attempt(len(trail), 1_700_000_000.0, 0.25, "schema", "no"),)
+    outcome = Outcome(task, Verdict.REJECTED, attempts, record, "no", trail=trail)
+    fixtures.keep(room.journal, room.layout.fixtures, room.step, room.step_no, RUN, outcome)
+    return room.read(row)
+
+
+@pytest.fixture
+def asking(room: Room) -> Room:
+    spec = Generate((SMALL,), Template("Say it of {{ item }}.", None, AT), Contract())
+    room.step = replace(room.step, spec=spec)
+    return room
+
+
+def test_a_fixture_of_an_answer_tells_the_prompt_every_try_and_the_last_answer(asking: Room) -> None:
+    told = fail_asking(
+        asking,
+        item(3),
+        tried([SYSTEM, USER], '{"n": "x"}', "schema"),
+        tried([AGAIN], '{"n": "여"}', "schema"),
+        tried([SYSTEM, USER], None, "transport", "cut off"),
+    )
+    common = {"model": "small", "message": None, "errors": [FLAW]}
+    assert told["prompt"] == [SYSTEM, USER]
+    assert told["tries"] == [
+        {**common, "answer": '{"n": "x"}', "class": "schema"},
+        {**common, "answer": '{"n": "여"}', "class": "schema", "messages": [AGAIN]},
+        {"model": "small", "answer": None, "class": "transport", "message": "cut off", "errors": []},
+    ]
+    assert told["answer"] == '{"n": "여"}'
+    assert {"command", "values"} & set(told) == set()
+    assert [name for name in told if name not in ("prompt", "tries")] == [
+        "step", "key", "verdict", "signature", "reason", "input", "answer", "attempts", "run", "workflow",
+    ]  # fmt: skip
+
+
+def test_a_fixture_of_a_prompt_that_could_not_be_written_has_no_tries(asking: Room) -> None:
+    told = fail_asking(asking, item(3))
+    assert (told["prompt"], told["tries"], told["answer"]) == (None, [], None)
+
+
+def test_a_text_that_is_no_unicode_is_kept_in_a_fixture_of_an_answer(asking: Room) -> None:
+    told = fail_asking(asking, item(3), tried([USER], "half \ud83d", "not_json"))
+    assert told["answer"] == "half \ud83d"
+
+
+def test_a_fixture_of_a_verify_step_has_the_verdict_record_as_its_answer(room: Room) -> None:
+    room.step = replace(room.step, spec=Verify(Contract()))
+    record = json_record(b'{"ok":false,"id":"r7","errors":[],"score":1.50}')
+    told = fail_asking(room, item(3), record=record)
+    assert told["answer"] == {"ok": False, "id": "r7", "errors": [], "score": 1.5}
+    assert {"command", "values", "prompt", "tries"} & set(told) == set()

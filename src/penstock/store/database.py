@@ -12,7 +12,8 @@ import os
 import re
 import resource
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
@@ -20,9 +21,9 @@ from pathlib import Path
 
 from penstock.core.errors import OperatorError
 
-VERSION = 1
-MIGRATIONS: tuple[tuple[int, str], ...] = ()
-"""(version, SQL) in order: each statement list leads from the version before it to that version."""
+VERSION = 2
+MIGRATIONS: tuple[tuple[int, str], ...] = ((2, "migration_2.sql"),)
+"""(version, file) in order: each file's statements lead from the version before it to that version."""
 
 Row = sqlite3.Row
 
@@ -39,6 +40,7 @@ class Database:
         """Opens or makes the file and brings its schema up to date; OperatorError if that cannot be."""
         self.path = path
         self._wal: int | None = None
+        self._opening = threading.Lock()
         try:
             self._connection = _connect(path)
         except sqlite3.Error as error:
@@ -47,6 +49,10 @@ class Database:
     def run(self, name: str, values: Sequence[object] | Mapping[str, object] = ()) -> int:
         """Runs a statement that changes rows; the id of the last row it inserted."""
         return self._connection.execute(statements()[name], values).lastrowid or 0
+
+    def many(self, name: str, rows: Iterable[Sequence[object]]) -> None:
+        """Runs a statement that changes rows once for each of these rows of values."""
+        self._connection.executemany(statements()[name], rows)
 
     def one(self, name: str, values: Sequence[object] | Mapping[str, object] = ()) -> Row | None:
         """The first row of a query, or None."""
@@ -88,8 +94,9 @@ class Database:
         FileNotFoundError if somebody deleted the file: what is written to it now is seen by nobody.
         """
         os.stat(self.path)
-        if self._wal is None:
-            self._wal = os.open(f"{self.path}-wal", os.O_RDONLY)
+        with self._opening:
+            if self._wal is None:
+                self._wal = os.open(f"{self.path}-wal", os.O_RDONLY)
         full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone stops at the drive's own cache
         if full is not None:
             fcntl.fcntl(self._wal, full)
@@ -104,9 +111,12 @@ class Database:
         self._connection.close()
 
 
-def migrate(connection: sqlite3.Connection, migrations: Sequence[tuple[int, str]] = MIGRATIONS) -> None:
-    """Makes the schema in an empty file, or leads an older one to the newest version, in one transaction."""
-    newest = max([VERSION, *(version for version, _ in migrations)])
+def migrate(connection: sqlite3.Connection, migrations: Sequence[tuple[int, str]] | None = None) -> None:
+    """Makes the schema in an empty file, or leads an older one to the newest version, in one transaction.
+
+    `migrations` are (version, SQL), ours if they are not given.
+    """
+    newest = max([VERSION, *(version for version, _ in migrations or ())])
     if _version(connection) == newest:
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -117,7 +127,8 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[tuple[int, str]
                 f"the journal was written by a newer Penstock (its schema is {found}, this version knows {newest})",
                 "upgrade Penstock, or run in another folder",
             )
-        texts = [_text("schema.sql")] if found == 0 else [text for version, text in migrations if version > found]
+        known = _migrations() if migrations is None else migrations
+        texts = [_text("schema.sql")] if found == 0 else [text for version, text in known if version > found]
         for statement in _split("\n".join(texts) if found < newest else ""):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {newest}")
@@ -191,6 +202,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrations() -> list[tuple[int, str]]:
+    return [(version, _text(file)) for version, file in MIGRATIONS]
 
 
 def _split(script: str) -> Iterator[str]:

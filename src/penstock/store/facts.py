@@ -9,7 +9,8 @@ from penstock.core.canon import item_key, parse
 from penstock.core.errors import UsageError
 from penstock.core.seams import Clock
 from penstock.core.states import RunState, StepState
-from penstock.core.views import RunView, StepView, Tally
+from penstock.core.views import RunView, Spending, StepView, Tally
+from penstock.store.call_facts import Spent, spent_on_run, spent_on_step
 from penstock.store.database import Database, Row
 from penstock.store.journal import NO_ITEM
 from penstock.store.layout import Layout
@@ -52,6 +53,11 @@ def view(database: Database, layout: Layout, row: Row, clock: Clock) -> RunView:
     return _view(database, layout, row, clock, steps, tuple(_place(task) for task in flying))
 
 
+def spending(database: Database, step_no: int) -> Spending:
+    """What a step's model calls came to, over all lives of its run."""
+    return _spending(spent_on_step(database, step_no))
+
+
 def options_of(row: Row) -> dict[str, object]:
     """What the command line asked of a run."""
     options = json.loads(row["options"])
@@ -76,6 +82,10 @@ def is_alive(owner: Row | None, now: float) -> bool:
     return abs(now - owner["heartbeat_at"]) < FRESH_S if lives is None else lives
 
 
+def _spending(spent: Spent) -> Spending:
+    return Spending(spent.calls, spent.known_micros, spent.unknown)
+
+
 def _view(
     database: Database,
     layout: Layout,
@@ -90,6 +100,9 @@ def _view(
         if not is_alive(owner, clock.now()):
             state = RunState.INTERRUPTED.value
     later = database.one("run_by_no", {"run_no": row["superseded_by"]}) if row["superseded_by"] else None
+    number = (row["run_no"],)
+    asks = database.one("run_asks", number) is not None
+    prices = database.one("prices_of", number)
     return RunView(
         id=row["run_id"],
         workflow=row["workflow"],
@@ -102,6 +115,10 @@ def _view(
         steps=steps,
         in_flight=in_flight,
         superseded_by=later["run_id"] if later is not None else None,
+        spent=_spending(spent_on_run(database, row["run_no"])) if asks else None,
+        simulated=bool(options_of(row).get("simulate")) or (asks and database.one("run_asks_for_real", number) is None),
+        unpriced=tuple(found["model"] for found in database.all("unpriced_models", number)) if asks else (),
+        prices=prices["detail"] if prices is not None else None,
     )
 
 
@@ -115,6 +132,7 @@ def _step(database: Database, row: Row, clock: Clock) -> StepView:
         tally=_tally(database, row),
         seconds=_seconds(row, clock) if row["started_at"] is not None else None,
         not_kept=int(counted[0]) if counted is not None else 0,
+        spent=spending(database, row["step_no"]) if database.one("asks", (row["step_no"],)) else None,
     )
 
 

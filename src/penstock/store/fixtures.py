@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from penstock.core.canon import parse, sayable
+from penstock.core.canon import Json, parse, sayable
+from penstock.core.generation import Generate, Verify
 from penstock.core.work import Attempt, Outcome
 from penstock.core.workflow import Step
 from penstock.rules.failures import signature
@@ -39,9 +40,7 @@ def keep(journal: Journal, folder: Path, step: Step, step_no: int, run: Mapping[
         "signature": sign,
         "reason": outcome.reason,
         "input": _text(item.text),
-        "command": step.spec.script.source,
-        "values": dict(outcome.task.values),
-        "answer": _answer(outcome),
+        **_asked(step, outcome),
         "attempts": [
             {
                 "number": attempt.number,
@@ -56,6 +55,26 @@ def keep(journal: Journal, folder: Path, step: Step, step_no: int, run: Mapping[
         **run,
     }
     _write(path, json.dumps(told, ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _asked(step: Step, outcome: Outcome) -> dict[str, object]:
+    """What was run or asked, and what came of it."""
+    if isinstance(step.spec, Generate):
+        return _story(outcome.trail)
+    if isinstance(step.spec, Verify):
+        return {"answer": _answer(outcome)}
+    return {"command": step.script.source, "values": dict(outcome.task.values), "answer": _answer(outcome)}
+
+
+def _story(trail: Sequence[Mapping[str, Json]]) -> dict[str, object]:
+    """The prompt of the first try, each try with what came of it, and the text of the last answer.
+
+    A try that was asked something else than the first has `messages`: of a re-ask only the last, which is new in it.
+    """
+    prompt = trail[0]["messages"] if trail else None
+    answers = [told["answer"] for told in trail if told["answer"] is not None]
+    tries = [{name: value for name, value in told.items() if name != "messages" or value != prompt} for told in trail]
+    return {"prompt": prompt, "tries": tries, "answer": answers[-1] if answers else None}
 
 
 def _earlier(journal: Journal, outcome: Outcome) -> list[Attempt]:

@@ -228,7 +228,7 @@ class Journal:
     def commit(self, run_no: int, step_no: int, outcome: Outcome, fingerprint: bytes | None, reused: int | None) -> int:
         """The outcome with its pieces and files, in one transaction; its number, which grows with every commit."""
         last = outcome.attempts[-1] if outcome.attempts else None
-        record = outcome.record
+        record, bill = outcome.record, outcome.bill
         values = (
             outcome.task.number,
             step_no,
@@ -242,9 +242,14 @@ class Journal:
             sayable(last.stderr) if last else None,
             self._clock.now(),
             outcome.elapsed_s,
-            None,
+            bill.cost_micros if bill else None,
             fingerprint,
             reused,
+            bill.model if bill else None,
+            bill.tokens_in if bill else None,
+            bill.tokens_out if bill else None,
+            bill.sent if bill else None,
+            bill.cached if bill else None,
         )
         with self.together():
             number = self.database.run("insert_outcome", values)

@@ -21,6 +21,16 @@ class RunFolder:
         return self.root / "log.jsonl"
 
     @property
+    def calls(self) -> Path:
+        """One line a model call, in the order of their ends."""
+        return self.root / "calls.jsonl"
+
+    @property
+    def texts(self) -> Path:
+        """The prompts and schemas as they were when the run began: a JSON object of path and text."""
+        return self.root / "texts.json"
+
+    @property
     def snapshot(self) -> Path:
         """The workflow as it was when the run began."""
         return self.root / "workflow.yaml"
@@ -91,6 +101,11 @@ class Layout:
     def lock(self) -> Path:
         """Locked by the one process that runs a workflow here."""
         return self.root / "lock"
+
+    @property
+    def cache(self) -> Path:
+        """Answers of models by the hash of their request."""
+        return self.root / "cache"
 
     @property
     def fixtures(self) -> Path:

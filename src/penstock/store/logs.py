@@ -131,7 +131,15 @@ def _item_line(row: Row, run_id: str) -> dict[str, object]:
         "cost": _dollars(row["cost_micros"]),
         "verdict": row["verdict"],
     }
-    return line | _why(row)
+    return line | _asked(row) | _why(row)
+
+
+def _asked(row: Row) -> dict[str, object]:
+    """What its model calls came to; nothing for a command. `cached`: no answer had to be bought."""
+    if row["sent"] is None:
+        return {}
+    told = {name: row[name] for name in ("model", "tokens_in", "tokens_out")}
+    return told | {"calls": row["sent"], "cached": bool(row["cached"] and not row["sent"])}
 
 
 def _step_line(row: Row, single: Row | None, run_id: str) -> dict[str, object]:
@@ -154,7 +162,7 @@ def _step_line(row: Row, single: Row | None, run_id: str) -> dict[str, object]:
             name: summary[name] for name in ("total", "accepted", "rejected", "failed", "skipped") if name in summary
         }
     why = {"reason": row["reason"]} if row["reason"] else {}
-    return line | why | (_why(single) if single is not None else {})
+    return line | why | (_asked(single) | _why(single) if single is not None else {})
 
 
 def _why(row: Row) -> dict[str, object]:

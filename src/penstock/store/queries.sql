@@ -87,7 +87,7 @@ WHERE e.run_no = :run_no AND e.end_order > :after ORDER BY e.end_order;
 SELECT verdict, count(*) AS count FROM outcomes WHERE step_no = :step_no AND current = 1 GROUP BY verdict;
 
 -- name: reused_count
-SELECT count(*) FROM outcomes WHERE step_no = :step_no AND current = 1 AND reused IS NOT NULL;
+SELECT count(*) FROM outcomes WHERE step_no = :step_no AND current = 1 AND (reused IS NOT NULL OR (cached > 0 AND sent = 0));
 
 -- name: latency_at
 SELECT elapsed_s FROM outcomes WHERE step_no = :step_no AND current = 1 AND verdict <> 'skipped'
@@ -138,8 +138,8 @@ SELECT * FROM attempts WHERE task_no = ? AND number < ? ORDER BY number;
 
 -- name: insert_outcome
 INSERT INTO outcomes (task_no, step_no, i, verdict, form, record, reason, attempt, kind, stderr,
-                      ended_at, elapsed_s, cost_micros, fingerprint, reused)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                      ended_at, elapsed_s, cost_micros, fingerprint, reused, model, tokens_in, tokens_out, sent, cached)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_piece
 INSERT INTO pieces (outcome_no, piece, body, file) VALUES (?, ?, ?, ?);
@@ -185,6 +185,108 @@ ORDER BY o.outcome_no LIMIT :most;
 -- name: single_outcome_then
 SELECT o.* FROM outcomes o JOIN tasks t ON t.task_no = o.task_no
 WHERE o.step_no = ? AND t.hash = ? AND o.outcome_no <= ? ORDER BY o.outcome_no DESC LIMIT 1;
+
+-- == calls of models ==
+
+-- name: last_call
+SELECT coalesce(max(call_no), 0) FROM calls;
+
+-- name: insert_call
+INSERT INTO calls (call_no, run_no, step_no, task_no, epoch, attempt, send, purpose, key, model, provider, sent_at)
+VALUES (?, ?, (SELECT step_no FROM tasks WHERE task_no = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_call_end
+INSERT INTO call_ends (call_no, run_no, served, fault, kind, message, status, tokens_in, tokens_out, cache_read,
+                       cache_write, cost_micros, cost_status, cached, wait_s, elapsed_s, ended_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_answer
+INSERT INTO answers (call_no, key, status, headers, form, body, at, elapsed_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_judgement
+INSERT INTO judgements (task_no, epoch, attempt, call_no, key, contract, ok, tier, flaws, mended, score)
+VALUES (?, ?, ?,
+        (SELECT call_no FROM calls WHERE task_no = ? AND attempt = ? AND key = ? ORDER BY call_no DESC LIMIT 1),
+        ?, ?, ?, ?, ?, ?, ?);
+
+-- name: calls_in_flight
+SELECT c.*, s.step_id, t.i, t.hash, t.occurrence
+FROM steps s JOIN calls c ON c.step_no = s.step_no
+LEFT JOIN call_ends e ON e.call_no = c.call_no LEFT JOIN tasks t ON t.task_no = c.task_no
+WHERE s.run_no = :run_no AND e.end_no IS NULL
+ORDER BY c.call_no;
+
+-- name: calls_after
+SELECT e.*, c.task_no, c.key, c.attempt, c.send, c.purpose, c.model, c.provider, s.step_id, t.i, t.hash, t.occurrence
+FROM call_ends e JOIN calls c ON c.call_no = e.call_no JOIN steps s ON s.step_no = c.step_no
+LEFT JOIN tasks t ON t.task_no = c.task_no
+WHERE e.run_no = :run_no AND e.end_no > :after
+ORDER BY e.end_no LIMIT :most;
+
+-- name: spent_on_run
+SELECT count(*) AS calls, coalesce(sum(cost_micros), 0) AS known_micros,
+       coalesce(sum(cost_micros IS NULL), 0) AS unknown, coalesce(sum(cost_status = 'estimated'), 0) AS estimated,
+       coalesce(sum(tokens_in), 0) AS tokens_in, coalesce(sum(tokens_out), 0) AS tokens_out
+FROM call_ends WHERE run_no = ? AND cached = 0;
+
+-- name: spent_on_step
+SELECT count(*) AS calls, coalesce(sum(cost_micros), 0) AS known_micros,
+       coalesce(sum(cost_micros IS NULL), 0) AS unknown, coalesce(sum(cost_status = 'estimated'), 0) AS estimated,
+       coalesce(sum(tokens_in), 0) AS tokens_in, coalesce(sum(tokens_out), 0) AS tokens_out
+FROM calls c JOIN call_ends e ON e.call_no = c.call_no WHERE c.step_no = ? AND e.cached = 0;
+
+-- name: asks
+SELECT 1 FROM calls WHERE step_no = ? LIMIT 1;
+
+-- name: run_asks
+SELECT 1 FROM steps s JOIN calls c ON c.step_no = s.step_no WHERE s.run_no = ? LIMIT 1;
+
+-- name: run_asks_for_real
+SELECT 1 FROM steps s JOIN calls c ON c.step_no = s.step_no WHERE s.run_no = ? AND c.provider <> 'sim' LIMIT 1;
+
+-- Calls that told how much they used, or gave an answer, and still have no cost: their price is not known.
+-- name: unpriced_models
+SELECT DISTINCT c.model FROM call_ends e JOIN calls c ON c.call_no = e.call_no
+WHERE e.run_no = ? AND e.cached = 0 AND e.cost_micros IS NULL AND (e.fault IS NULL OR e.tokens_in IS NOT NULL)
+ORDER BY c.model;
+
+-- name: calls_of_task
+SELECT c.call_no, c.epoch, c.attempt, c.send, c.purpose, c.key, c.model, c.provider, c.sent_at,
+       e.served, e.fault, e.kind, e.message, e.cost_micros, e.cost_status, e.cached,
+       a.status, a.headers, a.form, a.body, a.at, a.elapsed_s,
+       j.contract, j.ok, j.tier, j.flaws, j.mended, j.score
+FROM calls c LEFT JOIN call_ends e ON e.call_no = c.call_no LEFT JOIN answers a ON a.call_no = c.call_no
+LEFT JOIN judgements j ON j.task_no = c.task_no AND j.call_no = c.call_no
+WHERE c.task_no = ? ORDER BY c.call_no, j.judgement_no;
+
+-- == answers ==
+
+-- name: answer_by_key
+SELECT a.status, a.headers, a.form, a.body, a.at, a.elapsed_s
+FROM answers a JOIN call_ends e ON e.call_no = a.call_no
+WHERE a.key = ? AND a.body IS NOT NULL AND a.status = 200
+  AND (e.fault IS NULL OR e.fault NOT IN ('transport', 'denied'))
+ORDER BY a.call_no DESC LIMIT 1;
+
+-- name: answer_keys_after
+SELECT a.key, max(a.call_no), length(a.body) AS bytes
+FROM answers a JOIN call_ends e ON e.call_no = a.call_no
+WHERE a.key > ? AND a.body IS NOT NULL AND a.status = 200
+  AND (e.fault IS NULL OR e.fault NOT IN ('transport', 'denied'))
+GROUP BY a.key ORDER BY a.key LIMIT ?;
+
+-- name: answers_after
+SELECT call_no, key, status, headers, form, body, at, elapsed_s FROM answers
+WHERE call_no > ? AND body IS NOT NULL ORDER BY call_no LIMIT ?;
+
+-- name: only_in_file
+SELECT 1 FROM answers WHERE key = ? AND form = 'file' LIMIT 1;
+
+-- name: leave_to_file
+UPDATE answers SET form = 'file', body = NULL WHERE call_no = ?;
+
+-- name: vacuum
+VACUUM;
 
 -- == files ==
 
@@ -249,6 +351,9 @@ INSERT INTO events (run_no, at, kind, subject, detail) VALUES (:run_no, :at, :ki
 -- name: when_answer
 SELECT detail FROM events WHERE run_no = :run_no AND kind = 'when' AND subject = :step_id
 ORDER BY event_no DESC LIMIT 1;
+
+-- name: prices_of
+SELECT detail FROM events WHERE run_no = ? AND kind = 'prices' ORDER BY event_no DESC LIMIT 1;
 
 -- == fixtures ==
 
@@ -403,6 +508,9 @@ SELECT coalesce(max(o.outcome_no), 0) FROM steps s JOIN outcomes o ON o.step_no 
 -- name: last_end
 SELECT coalesce(max(end_order), 0) FROM ends WHERE run_no = :run_no;
 
+-- name: last_call_end
+SELECT coalesce(max(end_no), 0) FROM call_ends WHERE run_no = :run_no;
+
 -- name: next_place
 SELECT coalesce(max(i), -1) + 1 FROM outcomes WHERE step_no = ? AND current = 1;
 
@@ -418,3 +526,10 @@ ORDER BY file_no LIMIT :most;
 SELECT o.outcome_no, o.record FROM steps s JOIN outcomes o ON o.step_no = s.step_no
 WHERE s.run_no = :run_no AND o.outcome_no > :after AND o.form = 'file' AND o.current = 1
 ORDER BY o.outcome_no LIMIT :most;
+
+-- name: calls_on_files
+SELECT c.call_no, c.key FROM calls c
+WHERE c.step_no = :step_no AND c.call_no > :after
+  AND EXISTS (SELECT 1 FROM answers a WHERE a.key = c.key AND a.form = 'file')
+  AND NOT EXISTS (SELECT 1 FROM answers a WHERE a.key = c.key AND a.body IS NOT NULL)
+ORDER BY c.call_no LIMIT :most;

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 
 from penstock.core.states import StepState
+from penstock.store.call_log import CALLS
 from penstock.store.database import Row
 from penstock.store.derived import own_name
 from penstock.store.journal import Journal
@@ -95,7 +96,7 @@ class Moving:
 def reopen(journal: Journal, run_no: int, row: Row) -> None:
     """A step that stands on a changed input is open."""
     _open(journal, run_no, row, StepState.RUNNING)
-    for name in (LOG, STEPS):  # lines of rows that moved tell their new places
+    for name in (LOG, STEPS, CALLS):  # lines of rows that moved tell their new places
         journal.database.run("forget_derived", {"run_no": run_no, "path": name})
 
 

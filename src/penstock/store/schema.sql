@@ -1,7 +1,7 @@
 -- The journal: the one source of truth about every run of the workflows in one folder.
 --
--- Columns that mean the same in every table: `run_no`, `step_no`, `task_no` and `outcome_no` number the rows of
--- their tables; `i` is an item's place in the root stream, from 0; `path` a file's path in the workflow's folder;
+-- Columns that mean the same in every table: `run_no`, `step_no`, `task_no`, `outcome_no` and `call_no` number the rows
+-- of their tables; `i` is an item's place in the root stream, from 0; `path` a file's path in the workflow's folder;
 -- `state` where a run or a step stands (core/states.py); `reason` a sentence for people; `kind` of an attempt or
 -- outcome is how it failed (`exit`, `timeout`, …), null if it did not; `stderr` the last words of its command;
 -- `hash` the SHA-256 of a content.
@@ -9,8 +9,8 @@
 -- (`cost_micros`) is INTEGER micro-dollars, null where it is not known.
 --
 -- A row of tasks, attempts and outcomes is written once and not edited but for `current`, which is 0 once a person
--- took it back: a later stage is a new row. `PRAGMA user_version` is the version of this schema;
--- database.py leads every earlier one to it.
+-- took it back: a later stage is a new row. Rows about calls are not edited, but for where an answer's body lies.
+-- `PRAGMA user_version` is the version of this schema; database.py leads every earlier one to it.
 
 -- One row a run. `run_id` is its name, which sorts by time; `workflow` the workflow's file, `name` what that calls
 -- itself. `options` is JSON: what the command line asked for ({"only", "vars", "concurrency"}). `base_no` is the run
@@ -114,7 +114,9 @@ CREATE TABLE attempts (
 
 -- How tasks ended, in the order of their ends. `verdict` is accepted, rejected, failed or skipped; `record` what the
 -- task gave, in the `form` that core/model.py describes; `attempt` the number of its last try, 0 if none was made.
--- `fingerprint` is the cache key; `reused` the outcome that this one repeats.
+-- `fingerprint` is the cache key; `reused` the outcome that this one repeats. What its model calls came to: the `model`
+-- that gave the last answer, `tokens_in` and `tokens_out`, calls `sent` and answered from the cache (`cached`); null for
+-- a command.
 CREATE TABLE outcomes (
   outcome_no  INTEGER PRIMARY KEY,
   task_no     INTEGER NOT NULL REFERENCES tasks (task_no),
@@ -132,11 +134,100 @@ CREATE TABLE outcomes (
   elapsed_s   REAL NOT NULL,
   cost_micros INTEGER,
   fingerprint BLOB,
-  reused      INTEGER
+  reused      INTEGER,
+  model       TEXT,
+  tokens_in   INTEGER,
+  tokens_out  INTEGER,
+  sent        INTEGER,
+  cached      INTEGER
 );
 CREATE UNIQUE INDEX outcomes_by_place ON outcomes (step_no, i) WHERE current = 1;
 CREATE INDEX outcomes_by_end ON outcomes (step_no, outcome_no);
 CREATE INDEX outcomes_by_fingerprint ON outcomes (fingerprint) WHERE fingerprint IS NOT NULL;
+
+-- One row a request to a model, written before it is sent, or once its answer was found in the cache. One without a row
+-- in call_ends is in flight, or was lost with its process. `epoch` is the life of the run that it belongs to;
+-- `attempt` counts a task's tries from 1, `send` the sends of one try from 1; `purpose` is `answer`, or `judge` for
+-- one that judges an answer. `key` is the request's fingerprint, 32 bytes; `model` the workflow's name for the model,
+-- `provider` whom it is asked of; `sent_at` when it was about to be sent. `task_no` is null if no task made the call.
+CREATE TABLE calls (
+  call_no  INTEGER PRIMARY KEY,
+  run_no   INTEGER NOT NULL REFERENCES runs (run_no),
+  step_no  INTEGER NOT NULL REFERENCES steps (step_no),
+  task_no  INTEGER REFERENCES tasks (task_no),
+  epoch    INTEGER NOT NULL,
+  attempt  INTEGER NOT NULL,
+  send     INTEGER NOT NULL,
+  purpose  TEXT NOT NULL CHECK (purpose IN ('answer', 'judge')),
+  key      BLOB NOT NULL,
+  model    TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  sent_at  REAL NOT NULL
+);
+CREATE INDEX calls_by_step ON calls (step_no);
+CREATE INDEX calls_by_task ON calls (task_no) WHERE task_no IS NOT NULL;
+
+-- How calls ended, `end_no` in the order of their ends. `served` is the model that answered, by its provider's name.
+-- `fault` is the class of what went wrong (core/calls.py), null for a reply; `kind` the kind of a transport fault, or
+-- `lost` (its process died meanwhile), or `stopped` (it was never sent); `message` what was said; `status` is HTTP's.
+-- `tokens_in` and `tokens_out` were used, `cache_read` and `cache_write` are parts of `tokens_in`; `cost_status` says
+-- how well the cost is known. `cached`: answered from the cache, nothing was sent. `wait_s` passed before it was sent.
+CREATE TABLE call_ends (
+  end_no      INTEGER PRIMARY KEY,
+  call_no     INTEGER NOT NULL UNIQUE REFERENCES calls (call_no),
+  run_no      INTEGER NOT NULL REFERENCES runs (run_no),
+  served      TEXT,
+  fault       TEXT,
+  kind        TEXT,
+  message     TEXT,
+  status      INTEGER,
+  tokens_in   INTEGER,
+  tokens_out  INTEGER,
+  cache_read  INTEGER,
+  cache_write INTEGER,
+  cost_micros INTEGER,
+  cost_status TEXT NOT NULL CHECK (cost_status IN ('exact', 'estimated', 'unknown')),
+  cached      INTEGER NOT NULL,
+  wait_s      REAL,
+  elapsed_s   REAL,
+  ended_at    REAL NOT NULL
+);
+CREATE INDEX call_ends_by_run ON call_ends (run_no, end_no);
+
+-- What calls brought, raw, whatever its status: the durable copy. `key` is the call's, `status` HTTP's,
+-- `headers` JSON pairs of name and value, `at` when the response came. `form` tells how `body` is kept: `raw`;
+-- `zlib` if it is large; `file` if it is no longer here, but in the cache's file of that key, which was on disk first.
+CREATE TABLE answers (
+  call_no   INTEGER PRIMARY KEY REFERENCES calls (call_no),
+  key       BLOB NOT NULL,
+  status    INTEGER NOT NULL,
+  headers   TEXT NOT NULL,
+  form      TEXT NOT NULL CHECK (form IN ('raw', 'zlib', 'file')),
+  body      BLOB,
+  at        REAL NOT NULL,
+  elapsed_s REAL NOT NULL
+);
+CREATE INDEX answers_by_key ON answers (key);
+
+-- One row an answer that was judged: verdicts under two contracts stand apart. `judgement_no` numbers them; `epoch` and
+-- `attempt` are those of `call_no`, the call that gave the answer under `key`; both are null where no call gave it.
+-- `contract` is the contract's SHA-256, `ok` whether it was met, `tier` the first tier that failed. `flaws` is JSON:
+-- [pointer, expected, got] each, null if there are none; `mended`: it parsed only then; `score` is the judge's.
+CREATE TABLE judgements (
+  judgement_no INTEGER PRIMARY KEY,
+  task_no      INTEGER NOT NULL REFERENCES tasks (task_no),
+  epoch        INTEGER NOT NULL,
+  attempt      INTEGER NOT NULL,
+  call_no      INTEGER REFERENCES calls (call_no),
+  key          BLOB,
+  contract     BLOB NOT NULL,
+  ok           INTEGER NOT NULL,
+  tier         TEXT,
+  flaws        TEXT,
+  mended       INTEGER NOT NULL,
+  score        REAL
+);
+CREATE INDEX judgements_by_task ON judgements (task_no);
 
 -- What a task appends to its step's append target number `piece`: the bytes in `body`, or a `file` of the run's folder.
 CREATE TABLE pieces (

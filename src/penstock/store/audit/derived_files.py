@@ -1,4 +1,4 @@
-"""`log.jsonl`, `steps/STEP.jsonl` and the append targets, held against what the journal would write.
+"""`log.jsonl`, `calls.jsonl`, `steps/STEP.jsonl` and the append targets, held against what the journal would write.
 
 Journal and file are walked side by side, a page of outcomes and a line at a time: memory does not grow
 with the run. Of a step that has not ended, only as much is compared as the journal says was written: what a crash
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from penstock.core.states import ENDED
-from penstock.store import logs
+from penstock.store import call_log, logs
 from penstock.store.audit.finding import Finding, note, ok, problem
+from penstock.store.call_facts import in_flight
 from penstock.store.database import Database, Row
 from penstock.store.derived import KEPT, own_name, record_line
 from penstock.store.journal import Journal
@@ -50,6 +51,17 @@ def log_file(database: Database, layout: Layout, run: Row) -> Expected:
     whole = all(step["state"] in _ENDED for step in database.all("steps_of", {"run_no": run["run_no"]}))
     lines = logs.lines(database, run["run_no"], run["run_id"])
     return Expected("log.jsonl", layout.run(run["run_id"]).log, lines, _bytes(stood), whole)
+
+
+def calls_file(database: Database, layout: Layout, run: Row) -> Expected | None:
+    """The log of a run's model calls; None for a run that asked no model."""
+    stood = database.one("derived_of", (run["run_no"], call_log.CALLS))
+    if stood is None and database.one("run_asks", (run["run_no"],)) is None:
+        return None
+    steps = database.all("steps_of", {"run_no": run["run_no"]})
+    whole = all(step["state"] in _ENDED for step in steps) and not in_flight(database, run["run_no"])
+    lines = call_log.lines(database, run["run_no"], run["run_id"])
+    return Expected("calls.jsonl", layout.run(run["run_id"]).calls, lines, _bytes(stood), whole)
 
 
 def records_file(database: Database, layout: Layout, run: Row, step: Row) -> Expected:
@@ -95,6 +107,15 @@ def rebuild_log(journal: Journal, layout: Layout, run: Row) -> None:
     with journal.together():
         journal.set_derived(run["run_no"], logs.LOG, last[0], size)
         journal.set_derived(run["run_no"], logs.STEPS, end[0], size)
+
+
+def rebuild_calls(journal: Journal, layout: Layout, run: Row) -> None:
+    """The log of calls is what the journal knows by now, and the journal knows how long it is."""
+    expected = calls_file(journal.database, layout, run)
+    last = journal.database.one("last_call_end", {"run_no": run["run_no"]})
+    assert expected is not None
+    assert last is not None
+    journal.set_derived(run["run_no"], call_log.CALLS, last[0], _write(expected))
 
 
 def rebuild_records(journal: Journal, layout: Layout, run: Row, step: Row) -> None:
