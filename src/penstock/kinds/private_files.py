@@ -45,8 +45,7 @@ def prepare(task: Task, pieces: tuple[int, ...], tools: Tools) -> PrivateFiles:
         files = PrivateFiles(f"{slot}/item", f"{slot}/stdout", f"{slot}/stderr", paths)
         _write_item(f"{slot}/item", task.item)
     for path in (files.stdout, files.stderr):
-        if size(path):
-            remove(path)
+        _empty(path)
     return files
 
 
@@ -98,6 +97,17 @@ def remove(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         return
+
+
+def _empty(path: str) -> None:
+    """There is an empty file, which nobody holds who wrote to it."""
+    try:
+        if not os.stat(path).st_size:
+            return
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    os.close(os.open(path, WRITE, 0o600))
 
 
 def _write_item(path: str, item: Item) -> None:

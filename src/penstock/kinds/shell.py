@@ -12,6 +12,7 @@ from penstock.core.canon import compact, parse, squeeze
 from penstock.core.refusals import is_of_the_machine
 from penstock.core.work import Attempt, Form, Outcome, Piece, Record, Task, Verdict
 from penstock.core.workflow import Shell, Step
+from penstock.kinds.forking import Kind
 from penstock.kinds.private_files import PrivateFiles, keep_stderr, prepare, read, size, tail
 from penstock.kinds.shell_process import GRACE_S, Exit, Streams, run
 from penstock.kinds.tools import Tools
@@ -24,18 +25,18 @@ RECORD_BYTES = 1 << 20
 
 async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
     """What attempt `number` at the task came to: an outcome with that one attempt in it."""
-    shell = step.spec
+    shell = step.shell
+    assert shell is not None
     files = prepare(task, shell.script.pieces, tools)
     _make_way(task, tools)
-    started_at, start = tools.clock.now(), tools.clock.monotonic()
-    words = (*shell.interpreter, "-c", shell.script.text)
-    environment = _environment(task, shell, files, number, tools)
     streams = Streams(files.item, files.stdout, files.stderr)
+    await tools.permit.begin()
+    started_at, start = tools.clock.now(), tools.clock.monotonic()
     before = _seen(task, tools)
     try:
-        ended = await run(words, tools.folder, environment, streams, step.timeout_s, tools.groups)
+        ended = await _carried_out(task, step, files, streams, number, tools)
     except OSError as error:
-        if is_of_the_machine(error) or error.filename in (str(tools.folder), files.item, files.stdout, files.stderr):
+        if is_of_the_machine(error) or error.filename in (str(tools.folder), files.item, *streams.outputs):
             raise
         attempt = Attempt(number, started_at, tools.clock.monotonic() - start, "start", _cannot_start(error, shell))
         return Outcome(task, Verdict.FAILED, (attempt,), reason=attempt.reason)
@@ -67,20 +68,41 @@ def _seen(task: Task, tools: Tools) -> tuple[int, ...] | None:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def _environment(task: Task, shell: Shell, files: PrivateFiles, number: int, tools: Tools) -> dict[bytes, bytes]:
-    environment = dict(tools.environment)
-    environment[b"PENSTOCK_ATTEMPT"] = b"%d" % number
+async def _carried_out(
+    task: Task, step: Step, files: PrivateFiles, streams: Streams, number: int, tools: Tools
+) -> Exit:
+    """How the command ended: in a shell that the slot's own forked, where nobody can tell, or in one started for it."""
+    shell = step.shell
+    assert shell is not None
+    fixed, varying = _of_slot(files), _of_attempt(task, shell, number)
+    if task.item is not None and tools.shell is not None and tools.shell.takes(shell.interpreter, shell.script.text):
+        kind = Kind(shell.script.text, tools.folder, streams, tuple(varying), tuple(fixed.items()))
+        ended = await tools.shell.run(kind, tuple(varying.values()), step.timeout_s)
+        if ended is not None:
+            return ended
+    words = (*shell.interpreter, "-c", shell.script.text)
+    environment = {**tools.environment, **fixed, **varying}
+    return await run(words, tools.folder, environment, streams, step.timeout_s, tools.groups)
+
+
+def _of_slot(files: PrivateFiles) -> dict[bytes, bytes]:
+    """The variables that every item of a slot finds alike."""
+    variables = {b"PENSTOCK_PIECE_%d" % piece: path.encode() for piece, path in files.pieces}
+    if files.item is not None:
+        variables[b"PENSTOCK_ITEM_FILE"] = files.item.encode()
+    return variables
+
+
+def _of_attempt(task: Task, shell: Shell, number: int) -> dict[bytes, bytes]:
+    variables = {b"PENSTOCK_ATTEMPT": b"%d" % number}
+    if task.item is not None:
+        variables[b"PENSTOCK_I"] = b"%d" % task.item.index
     for name, placeholder in shell.script.bindings:
         if placeholder.root == "attempt":
-            environment[name.encode()] = b"%d" % number
+            variables[name.encode()] = b"%d" % number
     for name, value in task.values:
-        environment[name.encode()] = value.encode("utf-8", "surrogateescape")
-    for piece, path in files.pieces:
-        environment[b"PENSTOCK_PIECE_%d" % piece] = path.encode()
-    if task.item is not None and files.item is not None:
-        environment[b"PENSTOCK_I"] = b"%d" % task.item.index
-        environment[b"PENSTOCK_ITEM_FILE"] = files.item.encode()
-    return environment
+        variables[name.encode()] = value.encode("utf-8", "surrogateescape")
+    return variables
 
 
 def _cannot_start(error: OSError, shell: Shell) -> str:

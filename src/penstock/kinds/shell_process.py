@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,9 @@ from penstock.kinds.groups import Groups, boot_time
 
 RESTORED = [signal.SIGPIPE, signal.SIGXFSZ]
 """Signals that Python ignores for itself and that a command expects to be as the system has them."""
+Opened = tuple[int, int, str, int, int] | tuple[int, int, int]
+"""One of the file actions of `posix_spawn`."""
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 GRACE_S = 5.0
 """How long a group that was told to end has before it is killed."""
 KILLED_S = 1.0
@@ -36,6 +39,11 @@ class Streams:
     stdin: str | None
     stdout: str
     stderr: str
+
+    @property
+    def outputs(self) -> tuple[str, str]:
+        """Where it writes."""
+        return self.stdout, self.stderr
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +72,27 @@ async def run(
     pid = _start(words, cwd, environment, streams)
     slot = groups.started(pid, started_s) if groups is not None else None
     try:
+        return await _to_its_end(pid, timeout_s)
+    finally:
+        if groups is not None and slot is not None:
+            groups.ended(slot)
+
+
+async def _to_its_end(pid: int, timeout_s: float | None) -> Exit:
+    try:
         timed_out = not await _ends_within(pid, timeout_s)
         if timed_out:
             await _end_group(pid)
     except BaseException:
-        _signal_group(pid, signal.SIGKILL)
+        signal_group(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     try:
-        left_behind = await _sweep(pid)
+        left_behind = await sweep(pid)
     except BaseException:
-        _signal_group(pid, signal.SIGKILL)
+        signal_group(pid, signal.SIGKILL)
         raise
-    if groups is not None and slot is not None:
-        groups.ended(slot)
     return Exit(status, timed_out, left_behind)
 
 
@@ -91,29 +105,50 @@ def keep_descriptors() -> None:
                 os.set_inheritable(int(name), False)
 
 
+def start(words: Sequence[str], cwd: Path, environment: Mapping[bytes, bytes], opened: Sequence[Opened]) -> int:
+    """The number of a new process, which leads a session and a group of its own. OSError if it could not be started."""
+    program = _program(words[0], environment.get(b"PATH"))
+    with _inside(os.fspath(cwd)):
+        return os.posix_spawn(program, list(words), environment, file_actions=opened, setsid=True, setsigdef=RESTORED)
+
+
 def _start(words: Sequence[str], cwd: Path, environment: Mapping[bytes, bytes], streams: Streams) -> int:
-    """The number of the process, which leads a session and a group of its own."""
-    opened: list[int] = []
+    opened = [
+        (os.POSIX_SPAWN_OPEN, 0, streams.stdin or os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, streams.stdout, _APPEND, 0o600),
+        (os.POSIX_SPAWN_OPEN, 2, streams.stderr, _APPEND, 0o600),
+    ]
     try:
-        opened.append(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        opened.append(os.open(streams.stdin or os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-        for path in (streams.stdout, streams.stderr):
-            opened.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
-        os.chdir(str(cwd))
+        return start(words, cwd, environment, opened)
+    except OSError as error:
+        raise _named(error, streams) from None
+
+
+@contextlib.contextmanager
+def _inside(folder: str) -> Iterator[None]:
+    """We are in that folder."""
+    if os.getcwd() == folder:
+        yield
+        return
+    before = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(folder)
         try:
-            return os.posix_spawn(
-                _program(words[0], environment.get(b"PATH")),
-                list(words),
-                environment,
-                file_actions=[(os.POSIX_SPAWN_DUP2, mine, theirs) for theirs, mine in enumerate(opened[1:])],
-                setsid=True,
-                setsigdef=RESTORED,
-            )
+            yield
         finally:
-            os.fchdir(opened[0])
+            os.fchdir(before)
     finally:
-        for descriptor in opened:
-            os.close(descriptor)
+        os.close(before)
+
+
+def _named(error: OSError, streams: Streams) -> OSError:
+    """The error, about the stream that we cannot open either: the child's own does not tell what it is about."""
+    for path, flags in ((streams.stdin or os.devnull, os.O_RDONLY), *((path, _APPEND) for path in streams.outputs)):
+        try:
+            os.close(os.open(path, flags | os.O_CLOEXEC, 0o600))
+        except OSError as found:
+            return found
+    return error
 
 
 @lru_cache(maxsize=64)
@@ -161,27 +196,27 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 async def _end_group(pid: int) -> None:
-    _signal_group(pid, signal.SIGTERM)
+    signal_group(pid, signal.SIGTERM)
     if not await _ends_within(pid, GRACE_S):
-        _signal_group(pid, signal.SIGKILL)
+        signal_group(pid, signal.SIGKILL)
         await _end_of(pid)
 
 
-async def _sweep(group: int) -> bool:
-    """Ends what a command left running in its group; whether there was anything.
+async def sweep(group: int) -> bool:
+    """Nothing of the group is alive: ends what a command left running in its group; whether there was anything.
 
     A process substitution may outlive its shell by a moment, so the group first has that moment.
     """
     if await _is_gone(group, GRACE_S):
         return False
-    _signal_group(group, signal.SIGKILL)
+    signal_group(group, signal.SIGKILL)
     await _is_gone(group, KILLED_S)
     return True
 
 
 async def _is_gone(group: int, within_s: float) -> bool:
     waited_s, step_s = 0.0, 0.001
-    while _signal_group(group, 0):
+    while signal_group(group, 0):
         if waited_s >= within_s:
             return False
         await asyncio.sleep(step_s)
@@ -189,7 +224,7 @@ async def _is_gone(group: int, within_s: float) -> bool:
     return True
 
 
-def _signal_group(group: int, number: int) -> bool:
+def signal_group(group: int, number: int) -> bool:
     """Whether there was a group to signal."""
     try:
         os.killpg(group, number)
