@@ -147,6 +147,19 @@ class ScriptedBackend:
         fresh, self._fresh = self._fresh, []
         return fresh
 
+    def left(self, step_id: str) -> None:
+        """Nothing is kept for a step."""
+
+    def committed(self, task: Task) -> None:
+        """Nothing waits for it."""
+
+    def stop(self) -> None:
+        """Every task in flight has begun, so all of them end."""
+
+    def unbegun(self) -> list[Task]:
+        """There is none."""
+        return []
+
     async def cancel(self) -> None:
         """What is in flight gives no outcome."""
         self.cancelled = True
@@ -331,7 +344,7 @@ class Ground:
         return {row["i"]: row["verdict"] for row in self.ask("records_in_order", values)}
 
     async def _drive(self, site: Site, backend: Backend, concurrency: int | None, cores: int) -> RunState:
-        self.scheduler = Scheduler(site, backend, concurrency, cores)
+        self.scheduler = Scheduler(site, backend, lambda step: concurrency or step.concurrency or cores)
         return await self.scheduler.run()
 
     def _site(self, workflow: Workflow, journal: Journal, redo: frozenset[str]) -> Site:

@@ -68,7 +68,7 @@ class Project:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        kept = {name: os.environ[name] for name in ("SYSTEMROOT", "TMPDIR") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("SYSTEMROOT", "TMPDIR", "PYTHONPATH") if name in os.environ}
         path = os.pathsep.join([str(HERE), os.environ["PATH"]])
         home = {"PATH": path, "HOME": str(folder), "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
         self.environ: dict[str, str] = {**kept, **home}

@@ -144,7 +144,7 @@ def test_what_the_commands_print_for_programs_has_the_fields_that_are_promised(t
     began = datetime.now(timezone.utc)
     said = project.succeeds("run", "--json")
     assert said.out.count("\n") == 1
-    assert set(said.value) == {"run", "status", "steps", "cost", "calls", "seconds"}
+    assert set(said.value) == {"run", "status", "steps", "cost", "calls", "simulated", "seconds"}
     verify = said.value["steps"]
     assert isinstance(verify, dict)
     assert verify["verify"] == {

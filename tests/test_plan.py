@@ -42,7 +42,7 @@ class MemoryFacts:
         return len(self._text(source).splitlines())
 
     def contents(self, step: Step) -> dict[str, str]:
-        return {path: self.files[path] for path in (*step.inputs, *step.spec.script.reads) if path in self.files}
+        return {path: self.files[path] for path in (*step.inputs, *step.script.reads) if path in self.files}
 
     def stands(self, fingerprint: bytes) -> str | None:
         return self.done.get(fingerprint)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.core.canon import item_hash, item_key
 from penstock.core.errors import ConditionError, OperatorError
+from penstock.core.generation import Generate
 from penstock.core.seams import Facts
 from penstock.core.views import Action, Decision, Plan
-from penstock.core.workflow import FileSource, ListSource, Step, StepSource, Workflow
+from penstock.core.workflow import FileSource, ListSource, Shell, Step, StepSource, Workflow
 from penstock.rules.cachekey import step_fingerprint, task_fingerprint
 from penstock.rules.conditions import decide, references
 from penstock.rules.filling import values_of
@@ -28,6 +29,17 @@ def order(workflow: Workflow) -> tuple[Step, ...]:
         placed[ready.id] = ready
         waiting.remove(ready)
     return tuple(placed.values())
+
+
+def asked(step: Step) -> str:
+    """`small → large, judged by large`: the models that the step asks, from the first; empty where it asks none."""
+    if isinstance(step.spec, Shell):
+        return ""
+    own = step.spec.models if isinstance(step.spec, Generate) else ()
+    judge = step.spec.contract.judge
+    told = [" → ".join(model.name for model in own)] if own else []
+    told += ["judged by " + " → ".join(model.name for model in judge.models)] if judge else []
+    return ", ".join(told)
 
 
 def make(
@@ -61,6 +73,9 @@ class _Planner:
         if by_when is not None and by_when.action is not Action.MAYBE:
             return by_when
         decision = self._work(step)
+        models = asked(step)
+        if models and decision.action is Action.RUN:
+            decision = replace(decision, reason=f"{decision.reason}; {models}")
         unsure = by_need or by_when
         if unsure is None:
             return decision
@@ -145,7 +160,7 @@ class _Planner:
 
     def _cached(self, step: Step, source: FileSource) -> Decision:
         """How many rows an earlier run has done; None where a value of the text is not known before the run."""
-        roots = {holder.root for _, holder in step.spec.script.bindings}
+        roots = {holder.root for _, holder in step.script.bindings}
         writer = self._rewritten(step)
         if writer is not None or roots & {"outputs", "run", "origin", "chain"}:
             why = f"{writer} runs before it" if writer else "its text uses what only the run will give"
@@ -167,14 +182,14 @@ class _Planner:
         index, text, value = row
         names = {"item": value, "i": index, "key": key, "env": self._env(step)}
         try:
-            values = values_of(step.spec.script, names, text.decode("utf-8", "surrogateescape"))
+            values = values_of(step.script, names, text.decode("utf-8", "surrogateescape"))
         except ValueFault:
             return None
         return task_fingerprint(shared, text, values.items())
 
     def _fixed_values(self, step: Step) -> tuple[tuple[str, str], ...] | None:
         try:
-            return tuple(values_of(step.spec.script, {"env": self._env(step)}, None).items())
+            return tuple(values_of(step.script, {"env": self._env(step)}, None).items())
         except ValueFault:
             return None
 
@@ -186,7 +201,7 @@ class _Planner:
 
     def _rewritten(self, step: Step) -> str | None:
         """A step that would run before this one and writes something that it reads."""
-        reads = {*step.inputs, *step.spec.script.reads}
+        reads = {*step.inputs, *step.script.reads}
         return next((writer for path in sorted(reads) if (writer := self._writer(path, step))), None)
 
     def _writer(self, path: str, reader: Step) -> str | None:
@@ -195,7 +210,7 @@ class _Planner:
             made = self.made.get(step.id)
             if step.id == reader.id or made is None or made.action in (Action.REUSE, Action.SKIP):
                 continue
-            written = {fixed_path(target, self._env(step)) for target in step.spec.script.targets}
+            written = {fixed_path(target, self._env(step)) for target in step.script.targets}
             if path in written or path in {output for _, output in step.outputs}:
                 return step.id
         return None

@@ -20,6 +20,7 @@ COMMANDS = (
     "runs",
     "log",
     "doctor",
+    "cache",
     "graph",
     "schema",
     "init",

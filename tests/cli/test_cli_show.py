@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from penstock.cli import show
 from penstock.cli.progress import Pace, Plain, Quiet, screen
 from penstock.core.errors import Place
-from penstock.core.views import RunView, StepView, Tally
+from penstock.core.views import RunView, Spending, StepView, Tally
 
 
 def view(state: str = "running", foreach: bool = True, **tally: int) -> StepView:
@@ -62,6 +63,46 @@ def test_a_running_step_tells_rows_rate_verdicts_and_the_time_left() -> None:
     pace.view = view(accepted=100)
     assert pace.line(now, 4) == "  gen…  100  0.0/s  100 accepted"
     assert Pace(view(foreach=False)).line(now, 10).startswith("  generate    running  ")
+
+
+@pytest.mark.parametrize(
+    ("value_bytes", "text"),
+    [
+        (0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (9949, "9.9 kB"), (9950, "10 kB"), (999_499, "999 kB"),
+        (999_500, "1.0 MB"), (1_357_351, "1.4 MB"), (2_500_000_000, "2.5 GB"), (7 * 10**15, "7,000 TB"),
+    ],
+)  # fmt: skip
+def test_a_size_has_two_digits_or_three(value_bytes: int, text: str) -> None:
+    assert show.size(value_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("spent", "text"),
+    [
+        (Spending(), "$0"), (Spending(3), "$0"), (Spending(1, 31), "$0.000031"), (Spending(1, 12_300), "$0.0123"),
+        (Spending(9, 12_345_678), "$12.35"), (Spending(9, 4_200_000_000), "$4,200.00"),
+        (Spending(2, 31, 1), "$0.000031 and the unknown cost of 1 call"), (Spending(2, 0, 2), "cost unknown"),
+    ],
+)  # fmt: skip
+def test_a_sum_is_as_precise_as_it_is_small_and_never_hides_what_is_unknown(spent: Spending, text: str) -> None:
+    assert show.money(spent) == text
+
+
+def test_a_running_step_that_asks_models_tells_calls_and_cost_within_the_terminal() -> None:
+    pace = Pace(view(total=2000))
+    pace.view = replace(view(total=2000, accepted=150, rejected=20), spent=Spending(1320, 70_300))
+    now = pace.told_at + 10
+    whole = "  generate  170/2,000  17.0/s  150 accepted, 20 rejected  1,320 calls $0.0703  1 min 48 s left"
+    assert pace.line(now, 8) == pace.line(now, 8, len(whole)) == whole
+    shorter = "  generate  170/2,000  150 accepted, 20 rejected  1,320 calls $0.0703  1 min 48 s left"
+    assert pace.line(now, 8, len(shorter)) == shorter
+    assert pace.line(now, 8, 80) == "  generate  170/2,000  150 accepted, 20 rejected  1,320 calls $0.0703"
+    pace.view = replace(pace.view, spent=Spending(7, 100, 1))
+    assert "  7 calls $?  " in pace.line(now, 8)
+    pace.view = replace(pace.view, spent=Spending())
+    assert "calls" not in pace.line(now, 8)
+    single = replace(view(foreach=False), spent=Spending(1, 2_000))
+    assert Pace(single).line(now, 8).startswith("  generate  running  1 call $0.002000  ")
 
 
 def test_a_step_of_which_nothing_was_heard_gives_a_sign_of_life(capsys: pytest.CaptureFixture[str]) -> None:

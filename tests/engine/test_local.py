@@ -16,29 +16,31 @@ from penstock.core.work import Attempt, Outcome, Task
 from penstock.core.workflow import Retry, Step
 from penstock.engine.local import LocalBackend
 from penstock.engine.site import Site
+from penstock.kinds.permits import Permit
 from penstock.kinds.tools import Tools
 from penstock.store.layout import RunFolder
 from tests.doubles import HERE, Ground, MemoryRecorder, TickingClock, after, appends, flow, item, rows, shell, stream
 
 
-def backend_in(folder: Path, recorder: Recorder | None = None) -> LocalBackend:
+def backend_in(folder: Path, recorder: Recorder | None = None, width: int = 8) -> LocalBackend:
     run = RunFolder(folder / "run")
     run.make()
 
-    def tools(step: Step, slot: Path) -> Tools:
+    def tools(step: Step, slot: Path, permit: Permit) -> Tools:
         environment = {b"PATH": b"/usr/bin:/bin"}
-        return Tools(
-            recorder or MemoryRecorder(), TickingClock(), Random(0), asyncio.sleep, folder, run, slot, environment
-        )
+        recorder_here = recorder or MemoryRecorder()
+        return Tools(recorder_here, TickingClock(), Random(0), asyncio.sleep, folder, run, slot, environment, permit)
 
-    return LocalBackend(run.slots, tools)
+    return LocalBackend(run.slots, tools, lambda step: width)
 
 
 async def all_ended(backend: LocalBackend, count: int) -> list[Outcome]:
     ended: list[Outcome] = []
     while len(ended) < count:
         await backend.wait(0.5)
-        ended += backend.poll()
+        for outcome in backend.poll():
+            backend.committed(outcome.task)
+            ended.append(outcome)
     return ended
 
 
@@ -120,13 +122,21 @@ def test_nothing_of_the_slots_is_left_when_the_backend_is_closed(tmp_path: Path)
 
 def local(ground: Ground) -> Callable[[Site], LocalBackend]:
     def backend(site: Site) -> LocalBackend:
-        def tools(step: Step, slot: Path) -> Tools:
+        def tools(step: Step, slot: Path, permit: Permit) -> Tools:
             environment = {os.fsencode(name): os.fsencode(value) for name, value in site.env_of(step).items()}
             return Tools(
-                site.journal, site.clock, Random(0), asyncio.sleep, ground.folder, site.folder, slot, environment
+                site.journal,
+                site.clock,
+                Random(0),
+                asyncio.sleep,
+                ground.folder,
+                site.folder,
+                slot,
+                environment,
+                permit,
             )
 
-        return LocalBackend(site.folder.slots, tools)
+        return LocalBackend(site.folder.slots, tools, lambda step: step.concurrency or 2)
 
     return backend
 

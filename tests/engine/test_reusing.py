@@ -101,10 +101,10 @@ def test_a_row_that_is_put_in_front_is_the_only_one_done(ground: Ground) -> None
 @pytest.mark.parametrize(
     "change",
     [
-        lambda step: replace(step, spec=shell("other", targets=step.spec.script.targets)),
+        lambda step: replace(step, spec=shell("other", targets=step.script.targets)),
         lambda step: replace(step, env=(("MODEL", "large"),)),
         lambda step: replace(step, inputs=("schema.json",)),
-        lambda step: replace(step, spec=shell("cmd", targets=step.spec.script.targets, reads=("schema.json",))),
+        lambda step: replace(step, spec=shell("cmd", targets=step.script.targets, reads=("schema.json",))),
     ],
     ids=["text", "env", "inputs", "reads"],
 )
@@ -116,7 +116,7 @@ def test_another_command_is_another_task(ground: Ground, change: Callable[[Step]
 
 def test_a_file_that_the_text_names_is_part_of_what_is_asked(ground: Ground) -> None:
     (ground.folder / "schema.json").write_text("{}")
-    step = replace(STEP, spec=shell("cmd", targets=STEP.spec.script.targets, reads=("schema.json",)))
+    step = replace(STEP, spec=shell("cmd", targets=STEP.script.targets, reads=("schema.json",)))
     run(ground, flow(ground.folder, step))
     assert run(ground, flow(ground.folder, step)) == []
     (ground.folder / "schema.json").write_text("[]")

@@ -13,6 +13,7 @@ from penstock.core.errors import OperatorError
 from penstock.core.work import Attempt, Outcome, Task, Verdict
 from penstock.core.workflow import Retry, Step
 from penstock.engine.worker import carry_out
+from penstock.kinds.permits import Permit, Permits
 from penstock.kinds.tools import Tools
 from penstock.store.layout import RunFolder
 from tests.doubles import HERE, MemoryRecorder, TickingClock, item, shell
@@ -31,7 +32,10 @@ class Bench:
         slot = run.slots / "a.1"
         slot.mkdir()
         environment = {b"PATH": b"/usr/bin:/bin"}
-        self.tools = Tools(self.recorder, TickingClock(), Random(7), self._pause, folder, run, slot, environment)
+        permit = Permit(Permits(1))
+        self.tools = Tools(
+            self.recorder, TickingClock(), Random(7), self._pause, folder, run, slot, environment, permit
+        )
 
     async def _pause(self, seconds: float) -> None:
         self.waits.append(seconds)

@@ -12,6 +12,7 @@ from typing import Any
 from penstock.core.work import Item, Outcome, Task
 from penstock.core.workflow import Placeholder, Script, Shell, Step, Target
 from penstock.kinds import shell
+from penstock.kinds.permits import Permit, Permits
 from penstock.kinds.tools import Tools
 from penstock.store.layout import RunFolder
 from tests.doubles import BASH, HERE, MemoryRecorder, TickingClock, holder, item
@@ -42,6 +43,7 @@ class Bench:
             folder=self.folder,
             run=self.run,
             slot=slot or self.slot,
+            permit=Permit(Permits(1)),
             environment=environment or {b"PATH": os.environb[b"PATH"], b"LC_ALL": b"C.UTF-8"},
         )
 

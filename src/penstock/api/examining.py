@@ -18,7 +18,7 @@ from penstock.core.workflow import Step, Workflow
 from penstock.kinds import supervisor
 from penstock.rules.paths import fixed_path
 from penstock.store import facts
-from penstock.store.audit import accounting, derived_files, journal_file, leftovers, recorded_files
+from penstock.store.audit import accounting, derived_files, journal_file, leftovers, model_calls, recorded_files
 from penstock.store.audit.finding import Finding, Grade, note, ok, problem
 from penstock.store.database import Database, DatabaseError, Row
 from penstock.store.journal import Journal
@@ -70,7 +70,7 @@ def examine(folder: Path, run_id: str | None) -> Examination:
 
 
 def rebuild(folder: Path, run_id: str | None) -> list[str]:
-    """The log and the records of a run are what the journal says; the names of the files that had to be written anew.
+    """The logs and the records of a run are what the journal says; the names of the files that had to be written anew.
 
     OperatorError while a process runs a workflow in this folder.
     """
@@ -88,6 +88,10 @@ def _rebuilt(journal: Journal, layout: Layout, run: Row) -> Iterator[str]:
     if _differs(derived_files.compare(derived_files.log_file(database, layout, run))):
         derived_files.rebuild_log(journal, layout, run)
         yield "log.jsonl"
+    calls = derived_files.calls_file(database, layout, run)
+    if calls is not None and _differs(derived_files.compare(calls)):
+        derived_files.rebuild_calls(journal, layout, run)
+        yield "calls.jsonl"
     for step in database.all("steps_of", {"run_no": run["run_no"]}):
         if _differs(derived_files.compare(derived_files.records_file(database, layout, run, step))):
             derived_files.rebuild_records(journal, layout, run, step)
@@ -186,6 +190,7 @@ def _run(database: Database, layout: Layout, run: Row) -> list[Finding]:
         return [*found, note("files", "the run goes on: they are compared once it has ended")]
     found += [_survivors(layout, run), leftovers.slots(layout, run)]
     found += recorded_files.examine(database, layout, run)
+    found += model_calls.examine(database, layout, run)
     found += _derived(database, layout, run)
     if _stand(database, layout) != stood:
         return [note("files", "a run began while they were looked at", "`penstock doctor` once more")]
@@ -219,6 +224,9 @@ def _survivors(layout: Layout, run: Row) -> Finding:
 
 def _derived(database: Database, layout: Layout, run: Row) -> Iterator[Finding]:
     yield derived_files.compare(derived_files.log_file(database, layout, run))
+    calls = derived_files.calls_file(database, layout, run)
+    if calls is not None:
+        yield derived_files.compare(calls)
     steps = database.all("steps_of", {"run_no": run["run_no"]})
     for step in steps:
         yield derived_files.compare(derived_files.records_file(database, layout, run, step))
@@ -256,5 +264,5 @@ def _workflow(layout: Layout, run: Row) -> Workflow:
 def _pieces(workflow: Workflow, step: Step) -> dict[str, int]:
     """The number of the piece that each append target of the step is made of, by its path."""
     env = {**os.environ, **dict(workflow.env), **dict(step.env)}
-    targets = step.spec.script.targets
+    targets = step.script.targets
     return {fixed_path(target, env) or "": target.piece for target in targets if target.piece is not None}

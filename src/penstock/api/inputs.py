@@ -65,4 +65,4 @@ def _written_later(workflow: Workflow, step: Step, path: str) -> bool:
 
 def _writes(workflow: Workflow, step: Step) -> set[str | None]:
     env: Mapping[str, str] = {**dict(workflow.env), **dict(step.env)}
-    return {fixed_path(target, env) for target in step.spec.script.targets} | {path for _, path in step.outputs}
+    return {fixed_path(target, env) for target in step.script.targets} | {path for _, path in step.outputs}

@@ -35,12 +35,19 @@ def locate(path: Path) -> Path:
     return path
 
 
-def load(path: Path, variables: Mapping[str, str] | None = None, text: str | None = None) -> Workflow:
+def load(
+    path: Path,
+    variables: Mapping[str, str] | None = None,
+    text: str | None = None,
+    files: Mapping[str, str] | None = None,
+) -> Workflow:
     """The workflow in a file. WorkflowError holds every problem at once.
 
-    `variables` override entries of its `env`; `text` is read in place of the file (a run's snapshot).
+    `variables` override entries of its `env`; `text` is read in place of the file, and `files` in place of its
+    prompts and schemas (a run's snapshot).
     """
-    return build(locate(path) if text is None else path, overrides=variables or {}, environ=os.environ, text=text)
+    place = locate(path) if text is None else path
+    return build(place, overrides=variables or {}, environ=os.environ, text=text, files=files)
 
 
 def require_bash(workflow: Workflow) -> None:
@@ -50,7 +57,7 @@ def require_bash(workflow: Workflow) -> None:
     """
     for step in workflow.steps:
         path = {**os.environ, **dict(workflow.env), **dict(step.env)}.get("PATH")
-        if step.spec.interpreter[0] == "bash" and shutil.which("bash", path=path) is None:
+        if step.shell is not None and step.shell.interpreter[0] == "bash" and shutil.which("bash", path=path) is None:
             raise OperatorError(
                 f"bash is not on the PATH, and step {step.id} is run by it",
                 "install bash, or add its folder to PATH (`shell: sh` runs a step without it)",

@@ -70,7 +70,7 @@ class FolderFacts:
         """The hash of each file that the step reads; nothing where nothing could be reused anyway."""
         if self._journal is None:
             return {}
-        return contents(self._journal, self._folder, step.inputs, step.spec.script.reads)
+        return contents(self._journal, self._folder, step.inputs, step.script.reads)
 
     def stands(self, fingerprint: bytes) -> str | None:
         """The run whose outcome would be reused."""

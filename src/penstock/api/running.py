@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import secrets as randomness
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from penstock.api import reopening
+from penstock.api.asking import cast
 from penstock.api.clock import CLOCK
 from penstock.api.driving import drive
 from penstock.api.folder import existing, held
@@ -48,15 +50,18 @@ def run(path: Path, options: Options, listener: Listener) -> Ended:
         found = strangers(journal, layout, workflow, values, options.only)
         if found:
             raise WorkflowError(tuple(found.values()))
+        ids = [options.only] if options.only else [step.id for step in workflow.steps]
+        asked = cast(workflow, values, options, frozenset(ids))
         run_id = _new_id(journal)
         folder = layout.run(run_id)
         folder.make()
         folder.snapshot.write_text(workflow.source, encoding="utf-8")
-        ids = [options.only] if options.only else [step.id for step in workflow.steps]
-        told = {"only": options.only, "vars": dict(options.variables), "concurrency": options.concurrency}
+        folder.texts.write_text(json.dumps(dict(workflow.texts), ensure_ascii=False), encoding="utf-8")
+        told = {**asdict(options), "vars": dict(options.variables)}
+        del told["variables"]
         run_no = journal.begin_run(run_id, file.name, workflow.name, ids, told, base["run_no"] if base else None)
         journal.supersede(run_no, file.name)
-        return _ended(journal, layout, run_no, drive(journal, layout, workflow, run_no, options, values, listener))
+        return _ended(journal, layout, run_no, drive(journal, layout, asked, run_no, options, values, listener))
 
 
 def resume(folder: Path, run_id: str | None, asked: Resumption, listener: Listener) -> Ended:
@@ -70,21 +75,27 @@ def resume(folder: Path, run_id: str | None, asked: Resumption, listener: Listen
         newer = later["run_id"] if later is not None and later["run_no"] > run_no else None
         reopening.refuse(facts.view(journal.database, layout, row, CLOCK), newer, asked)
         options = _options(row)
-        text = _snapshot(layout, row["run_id"])
-        workflow = load(layout.folder / row["workflow"], dict(options.variables), text)
+        text, files = _snapshot(layout, row["run_id"])
+        workflow = load(layout.folder / row["workflow"], dict(options.variables), text, files)
         values = secrets(workflow)
         require_bash(workflow)
+        steps = frozenset(step["step_id"] for step in journal.database.all("steps_of", {"run_no": run_no}))
+        asking = cast(workflow, values, options, steps)
         listener.note(_found(facts.view(journal.database, layout, row, CLOCK), killed))
         reopened = reopening.apply(journal, layout, workflow, row, asked)
         for sentence in reopened.told:
             listener.note(f"  {sentence}")
-        state = drive(journal, layout, workflow, run_no, options, values, listener, reopened.redo)
+        state = drive(journal, layout, asking, run_no, options, values, listener, reopened.redo)
         return _ended(journal, layout, run_no, state)
 
 
-def _snapshot(layout: Layout, run_id: str) -> str:
+def _snapshot(layout: Layout, run_id: str) -> tuple[str, dict[str, str]]:
+    """The workflow's text, and its prompts and schemas by path, as they were when the run began."""
+    folder = layout.run(run_id)
     try:
-        return layout.run(run_id).snapshot.read_text(encoding="utf-8")
+        text = folder.snapshot.read_text(encoding="utf-8")
+        texts = json.loads(folder.texts.read_text(encoding="utf-8")) if folder.texts.exists() else {}
+        return text, texts
     except FileNotFoundError as error:
         raise OperatorError(
             f"run {run_id} cannot go on: its copy of the workflow is gone ({error.filename})",
@@ -96,10 +107,13 @@ def _options(row: Row) -> Options:
     """What the command line asked of a run when it began."""
     told = facts.options_of(row)
     only, variables, concurrency = told.get("only"), told.get("vars"), told.get("concurrency")
+    cache = told.get("cache")
     return Options(
         only if isinstance(only, str) else None,
         tuple(variables.items()) if isinstance(variables, dict) else (),
         concurrency if isinstance(concurrency, int) else None,
+        told.get("simulate") is True,
+        cache if isinstance(cache, str) else None,
     )
 
 

@@ -31,7 +31,7 @@ def strangers(
         if only not in (None, step.id) or step.foreach is None:
             continue
         env = {**os.environ, **dict(workflow.env), **dict(step.env), **secrets}
-        paths = [fixed_path(target, env) for target in step.spec.script.targets if target.piece is not None]
+        paths = [fixed_path(target, env) for target in step.script.targets if target.piece is not None]
         permit = targets.Permit(step.keep, step.replace)
         refused = targets.strangers(journal, layout, workflow.file.name, [path for path in paths if path], permit)
         found |= {path: _problem(step, path, why, workflow, KEEP_OR_REPLACE) for path, why in refused.items()}

@@ -14,7 +14,7 @@ from penstock.api.examining import Examination, Finding
 
 @click.command()
 @click.argument("run_id", metavar="[RUN]", required=False)
-@click.option("--rebuild", is_flag=True, help="Write log.jsonl and steps/*.jsonl anew where they differ.")
+@click.option("--rebuild", is_flag=True, help="Write the JSONL files of the run anew where they differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def doctor(run_id: str | None, rebuild: bool, as_json: bool) -> None:
     """Examine the machine, this folder and RUN (default: the newest), and say what to do.

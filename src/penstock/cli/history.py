@@ -10,7 +10,7 @@ import click
 
 from penstock.api import reading
 from penstock.cli import show
-from penstock.core.views import RunView
+from penstock.core.views import RunView, Spending
 
 
 @click.command()
@@ -41,7 +41,7 @@ def _listed(view: RunView) -> dict[str, object]:
         "status": view.state,
         "started": reading.stamp(view.started_at),
         "seconds": round(view.seconds, 3),
-        "cost": None,
+        "cost": view.spent.dollars if view.spent is not None else None,
     }
 
 
@@ -68,6 +68,17 @@ def _readable(line: dict[str, object]) -> str:
     took = line["latency_ms"]
     parts = [str(line["ts"]), f"{line['step']}{item}", str(line["verdict"])]
     parts += [f"{took:g} ms"] if isinstance(took, (int, float)) and took else []
+    parts += _asked(line)
     parts += ["reused"] if line.get("cached") else []
     parts += [f"({line['reason']})"] if line.get("reason") else []
     return show.printable("  ".join(parts))
+
+
+def _asked(line: dict[str, object]) -> list[str]:
+    """Which model gave the answer, and what was paid for it now."""
+    model, sent, cost = line.get("model"), line.get("calls"), line["cost"]
+    parts = [str(model)] if model else []
+    if not isinstance(sent, int) or not sent:
+        return parts
+    spent = Spending(sent, round(cost * 1_000_000)) if isinstance(cost, (int, float)) else Spending(sent, unknown=sent)
+    return [*parts, show.money(spent) if not spent.unknown else "cost unknown"]

@@ -25,6 +25,7 @@ COMMANDS = {
     "runs": ("penstock.cli.history", "runs", "List the runs, newest first."),
     "log": ("penstock.cli.history", "log", "Print a run's log; -f follows it."),
     "doctor": ("penstock.cli.doctor", "doctor", "Examine the machine, the folder and a run; say what to do."),
+    "cache": ("penstock.cli.cache", "cache", "Count, check or trim the answers that were bought."),
     "graph": ("penstock.cli.author", "graph", "Draw the workflow's steps and needs."),
     "schema": ("penstock.cli.author", "schema", "Print the JSON Schema of the workflow file."),
     "init": ("penstock.cli.author", "init", "Make a working project folder."),

@@ -192,7 +192,7 @@ class Live(Plain):
             paces = self._running.values()
             widest = max(12, self._screen.console.width // 3)
             width = min(widest, max((len(pace.view.id) for pace in paces), default=0))
-            lines = "\n".join(pace.line(now, width) for pace in paces)
+            lines = "\n".join(pace.line(now, width, self._screen.console.width) for pace in paces)
             self._screen.update(Text(lines, no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
@@ -206,18 +206,42 @@ class Pace:
         self._began_at = self.told_at = time.monotonic()
         self._done_before = self.view.tally.done
 
-    def line(self, now: float, width: int) -> str:
-        """`generate  120/2,000  31.0/s  118 accepted, 2 failed  1 min 01 s left`; `now` is monotonic seconds."""
+    def line(self, now: float, width: int, most: int | None = None) -> str:
+        """`generate  120/2,000  31.0/s  118 accepted, 2 failed  142 calls $0.0703  1 min 01 s left`.
+
+        `now` is monotonic seconds. Of a line that would be longer than `most` characters the rate is left out, then
+        the time that is left.
+        """
         view, tally, passed_s = self.view, self.view.tally, now - self._began_at
         name = f"  {show.cropped(view.id, width):<{width}}"
         if not view.foreach:
-            return f"{name}  running  {show.seconds(passed_s)}"
+            spent = f"  {_spent(view)}" if view.spent is not None else ""
+            return f"{name}  running{spent}  {show.seconds(passed_s)}"
         rate = (tally.done - self._done_before) / passed_s if passed_s > 0 else 0.0
         total = f"/{tally.total:,}" if tally.total is not None else ""
-        parts = [name, f"{tally.done:,}{total}", f"{rate:,.1f}/s", show.counts(tally)]
-        if tally.total is not None and rate > 0:
-            parts.append(f"{show.seconds((tally.total - tally.done) / rate)} left")
-        return "  ".join(part for part in parts if part)
+        told = [name, f"{tally.done:,}{total}"], [show.counts(tally), _spent(view)]
+        pace = f"{rate:,.1f}/s"
+        known = tally.total is not None and rate > 0
+        left = f"{show.seconds(((tally.total or 0) - tally.done) / rate)} left" if known else ""
+        lines = [
+            _joined(*told[0], pace, *told[1], left),
+            _joined(*told[0], *told[1], left),
+            _joined(*told[0], *told[1]),
+        ]
+        return next((line for line in lines if most is None or len(line) <= most), lines[-1])
+
+
+def _joined(*parts: str) -> str:
+    return "  ".join(part for part in parts if part)
+
+
+def _spent(view: StepView) -> str:
+    """`142 calls $0.0703`; empty for a step that asks no model, or has asked none yet."""
+    spent = view.spent
+    if spent is None or not spent.calls:
+        return ""
+    cost = "$?" if spent.unknown else show.money(spent)
+    return f"{show.calls(spent.calls)} {cost}"
 
 
 def complaint(outcome: Outcome, where: str) -> list[str]:

@@ -22,13 +22,24 @@ from penstock.core.views import Options, Resumption
 @click.option("--only", metavar="STEP", help="Run this step alone; its needs stand as they are in the newest run.")
 @click.option("--var", "variables", metavar="KEY=VALUE", multiple=True, help="Override an entry of the workflow's env.")
 @click.option("--concurrency", type=click.IntRange(1, 10_000), metavar="N", help="So many tasks of a step at once.")
+@click.option("--simulate", is_flag=True, help="Rehearse: the simulator answers in place of every model.")
+@click.option(
+    "--cache", type=click.Choice(["use", "refresh", "only", "off"]), help="How bought answers are used, in every step."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end.")
 @click.option("--quiet", is_flag=True, help="Show no progress and no summary.")
 def run(
-    workflow: Path, only: str | None, variables: tuple[str, ...], concurrency: int | None, as_json: bool, quiet: bool
+    workflow: Path,
+    only: str | None,
+    variables: tuple[str, ...],
+    concurrency: int | None,
+    simulate: bool,
+    cache: str | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Run WORKFLOW, a file or a folder with a workflow.yaml in it (default: this folder)."""
-    options = Options(only, pairs(variables), concurrency)
+    options = Options(only, pairs(variables), concurrency, simulate, cache)
     with screen(quiet) as watching:
         ended = running.run(workflow, options, watching)
     _finish(ended, as_json, quiet)
@@ -81,4 +92,7 @@ def _finish(ended: running.Ended, as_json: bool, quiet: bool) -> None:
             click.echo("\n".join(show.ending(ended.view, ended.fixtures)))
         elif ended.state is RunState.WAITING:
             click.echo(f"penstock: run {ended.view.id} waits for your word: `penstock status` shows why", err=True)
+        if as_json or quiet:
+            for line in show.unknown_cost(ended.view):
+                click.echo(line, err=True)
     raise click.exceptions.Exit(exit_status(ended.state))

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from penstock.core.views import Action, Decision, Plan, RunView, StepView, Tally
+from penstock.core.views import Action, Decision, Plan, RunView, Spending, StepView, Tally
 from penstock.core.workflow import Workflow
 
 MOST_CHARACTERS = 400
@@ -49,6 +49,14 @@ def seconds(value: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def size(value_bytes: int) -> str:
+    """`0 B`, `999 B`, `1.5 kB`, `12 MB`, in powers of a thousand."""
+    value, units = float(value_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.1f} {units[0]}" if value < 9.95 and units[0] != "B" else f"{value:,.0f} {units[0]}"
+
+
 def counts(tally: Tally) -> str:
     """`28 accepted, 2 rejected`: the verdicts that occur, and what was reused."""
     parts = [f"{tally.accepted:,} accepted"] if tally.accepted else []
@@ -64,7 +72,8 @@ def step_line(step: StepView, width: int, with_reason: bool = True) -> str:
     rows = f"  {_done(step)}" if _done(step) else ""
     time = f"  {seconds(step.seconds)}" if step.seconds is not None else ""
     reason = f"  ({step.reason})" if step.reason and with_reason else ""
-    return f"  {step.id:<{width}}  {step.state:<9}{rows}{time}{reason}".rstrip()
+    cost = f"  {money(step.spent)}" if step.spent is not None and (step.spent.calls or step.spent.micros) else ""
+    return f"  {step.id:<{width}}  {step.state:<9}{rows}{cost}{time}{reason}".rstrip()
 
 
 def _done(step: StepView) -> str:
@@ -104,11 +113,56 @@ def _account(step: StepView) -> tuple[str, ...]:
     )
 
 
+def money(spent: Spending) -> str:
+    """`$0.0123`, as precise as a small sum needs; what is not known is said."""
+    dollars = spent.micros / 1_000_000
+    known = f"${dollars:,.2f}" if dollars >= 10 else f"${dollars:.4f}" if dollars >= 0.01 else f"${dollars:.6f}"
+    if not spent.unknown:
+        return known if spent.micros else "$0"
+    some = calls(spent.unknown)
+    return f"{known} and the unknown cost of {some}" if spent.micros else "cost unknown"
+
+
+def calls(count: int) -> str:
+    """`1 call`, `1,320 calls`."""
+    return "1 call" if count == 1 else f"{count:,} calls"
+
+
+def bill(run: RunView) -> list[str]:
+    """What the run's model calls came to, and where prices are from; nothing if no model was asked."""
+    spent = run.spent
+    if spent is None:
+        return []
+    played = " (simulated: nothing is billed)" if run.simulated else ""
+    lines = [f"  calls   {spent.calls:,} model call{'s' if spent.calls != 1 else ''}, {money(spent)}{played}"]
+    return lines + ([f"  prices  {run.prices}"] if run.prices else []) + unknown_cost(run)
+
+
+def unknown_cost(run: RunView) -> list[str]:
+    """Which costs are not known, and what to do; nothing if all are."""
+    spent = run.spent
+    if spent is None or not spent.unknown:
+        return []
+    lines = [f"  COST    NOT KNOWN for {calls(spent.unknown)}: the run may have cost more than is told"]
+    lines += [f"          no price is known for {name}: {_price_line(name)}" for name in run.unpriced]
+    if not run.unpriced:
+        lines.append("          they were lost or cut off: your account at the provider tells more")
+    return lines
+
+
+def _price_line(name: str) -> str:
+    """The line that gives a model a price. One that is asked as PROVIDER/MODEL needs a name of its own for that."""
+    if "/" not in name:
+        return f"give models.{name}.price in the workflow"
+    return f"name it: `models: {{NAME: {{model: {name}, price: {{input: …, output: …}}}}}}`"
+
+
 def ending(run: RunView, fixtures: Path) -> list[str]:
     """The last lines of a run: its state, the row accounting, what failed, where the logs are, what to do next."""
     lines = [f"{run.state} in {seconds(run.seconds)}: run {run.id}"]
     table = accounting(run.steps)
     lines += ["", *table, ""] if table else []
+    lines += bill(run)
     failed = [step for step in run.steps if step.state == "failed"]
     lines += [f"  failed  {step.id}: {printable(step.reason or '')}" for step in failed]
     lines.append(f"  log     {short(run.folder / 'log.jsonl')}")
@@ -149,6 +203,7 @@ def status(run: RunView) -> list[str]:
     if run.in_flight and run.state == "interrupted":
         named = ", ".join(run.in_flight[:5]) + (" …" if len(run.in_flight) > 5 else "")
         lines.append(f"  {len(run.in_flight)} in flight when it was interrupted: {named}")
+    lines += bill(run)
     lines.append(f"  log     {short(run.folder / 'log.jsonl')}")
     return [printable(line) for line in [*lines, *_advice(run)]]
 
@@ -203,7 +258,7 @@ def step_json(step: StepView) -> dict[str, object]:
         "skipped": tally.skipped,
         "cached": tally.cached,
         "accept_rate": tally.accepted / judged if judged else None,
-        "cost": None,
+        "cost": step.spent.dollars if step.spent is not None else None,
     }
 
 
@@ -213,8 +268,9 @@ def run_json(run: RunView) -> dict[str, object]:
         "run": run.id,
         "status": run.state,
         "steps": {step.id: step_json(step) for step in run.steps},
-        "cost": None,
-        "calls": 0,
+        "cost": run.spent.dollars if run.spent is not None else None,
+        "calls": run.spent.calls if run.spent is not None else 0,
+        "simulated": run.simulated,
         "seconds": round(run.seconds, 3),
     }
 

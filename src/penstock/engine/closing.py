@@ -16,6 +16,7 @@ from penstock.engine.site import Site
 from penstock.engine.step_run import StepRun
 from penstock.rules.paths import fixed_path
 from penstock.rules.sampling import accept_rate, lower_bound
+from penstock.store.facts import spending
 from penstock.store.inputs import change, opened
 from penstock.store.targets import written
 
@@ -110,7 +111,7 @@ def _allowed(step: Step) -> str:
 
 def _append_paths(site: Site, step: Step) -> Iterator[str]:
     env = site.env_of(step)
-    for target in step.spec.script.targets:
+    for target in step.script.targets:
         path = fixed_path(target, env) if target.piece is not None else None
         if path is not None:
             yield path
@@ -119,7 +120,7 @@ def _append_paths(site: Site, step: Step) -> Iterator[str]:
 def _keep_outputs(site: Site, run: StepRun) -> None:
     """Values under `outputs`, parsed once; and, for reuse, the hash of every output of a step without items."""
     step, env = run.step, site.env_of(run.step)
-    fixed = [fixed_path(target, env) for target in step.spec.script.targets]
+    fixed = [fixed_path(target, env) for target in step.script.targets]
     declared = [path for _, path in step.outputs]
     for path in dict.fromkeys([*declared, *(path for path in fixed if path and path.endswith(".json"))]):
         site.journal.keep_output(run.step_no, path, *_value(site.layout.folder / path))
@@ -153,11 +154,14 @@ def _value(path: Path) -> tuple[str | None, str | None]:
 def _summary(site: Site, step: Step, step_no: int | None, tally: Tally) -> dict[str, object]:
     counts = {name: count for name, count in asdict(tally).items() if name != "in_flight"}
     judged = tally.accepted + tally.rejected + tally.failed
+    asks = step_no is not None and step.id in site.askings
+    spent = spending(site.journal.database, step_no) if asks and step_no is not None else None
     return {
         **counts,
         "accept_rate": accept_rate(tally.accepted, tally.rejected, tally.failed),
         "accept_rate_low": lower_bound(tally.accepted, judged),
-        "cost": None,
+        "cost": spent.dollars if spent is not None else None,
+        **({"calls": spent.calls} if spent is not None else {}),
         "latency_p50_ms": _latency_ms(site, step_no, judged, 0.50),
         "latency_p95_ms": _latency_ms(site, step_no, judged, 0.95),
     }

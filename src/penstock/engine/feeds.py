@@ -83,7 +83,16 @@ class RowFeed:
 class StepFeed:
     """The records of a step, in the order in which they are committed, read from the journal a page at a time."""
 
-    def __init__(self, journal: Journal, above_no: int, branch: str | None, above_ended: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        above_no: int,
+        branch: str | None,
+        above_ended: Callable[[], bool],
+        passes_on: bool = False,
+    ) -> None:
+        """`passes_on`: what comes is what the step above was given, not its record (it only judged it)."""
+        self._passes_on = passes_on
         self._journal = journal
         self._above_no = above_no
         self._verdicts = TAKEN_BY_BRANCH[branch]
@@ -99,7 +108,7 @@ class StepFeed:
                 return None
             row = self._page.popleft()
             if row["verdict"] in self._verdicts:
-                return _arrival(row)
+                return _passed_on(row) if self._passes_on else _arrival(row)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -120,6 +129,17 @@ def _arrival(row: Row) -> Arrival:
         return _failure(row)
     text: bytes = row["record"]
     value = text.decode("utf-8", "surrogateescape") if row["form"] == "text" else parse(text)
+    return Arrival(row["i"], text, value, above=_identity(row))
+
+
+def _passed_on(row: Row) -> Arrival:
+    if row["verdict"] == Verdict.FAILED.value:
+        return _failure(row)
+    text: bytes = row["input"]
+    try:
+        value = parse(text)
+    except ValueError:
+        value = text.decode("utf-8", "surrogateescape")
     return Arrival(row["i"], text, value, above=_identity(row))
 
 

@@ -10,17 +10,26 @@ from pathlib import Path
 from penstock.core.work import Outcome, Task
 from penstock.core.workflow import Step
 from penstock.engine.worker import carry_out
+from penstock.kinds.permits import NotBegun, Permit, Permits
 from penstock.kinds.tools import Tools
 
 
 class LocalBackend:
-    """Runs each task as a coroutine. A slot's folder is used again by the next task of the same step."""
+    """Runs each task as a coroutine in a slot, which a later task of the same step gets once it is committed."""
 
-    def __init__(self, slots: Path, tools_for: Callable[[Step, Path], Tools]) -> None:
+    def __init__(
+        self, slots: Path, tools_for: Callable[[Step, Path, Permit], Tools], width: Callable[[Step], int]
+    ) -> None:
+        """`width` is how many tasks of a step may be under way at once."""
         self._slots = slots
         self._tools_for = tools_for
+        self._width = width
+        self._permits: dict[str, Permits] = {}
+        self._unbegun: list[Task] = []
+        self._stopped = False
+        self._uncommitted: dict[int, Tools] = {}
         self._free: dict[str, list[Tools]] = {}
-        self._made: dict[str, int] = {}
+        self._made: dict[str, list[Tools]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._ended: list[Outcome] = []
         self._waiter: asyncio.Future[None] | None = None
@@ -34,7 +43,7 @@ class LocalBackend:
 
     async def wait(self, at_most_s: float) -> None:
         """Returns when something has ended, or after that time."""
-        if self._ended or self._error is not None or at_most_s <= 0:
+        if self._ended or self._unbegun or self._error is not None or at_most_s <= 0:
             await asyncio.sleep(0)
             return
         loop = asyncio.get_running_loop()
@@ -52,6 +61,23 @@ class LocalBackend:
             raise self._error
         return ended
 
+    def committed(self, task: Task) -> None:
+        """The task's outcome is durable: another one of its step may begin."""
+        tools = self._uncommitted.pop(task.number)
+        tools.permit.end()
+        self._free[task.step_id].append(tools)
+
+    def stop(self) -> None:
+        """No command is started any more; `unbegun` then has the tasks that waited for their turn."""
+        self._stopped = True
+        for permits in self._permits.values():
+            permits.close()
+
+    def unbegun(self) -> list[Task]:
+        """The tasks that came back without having been begun, since the last call."""
+        unbegun, self._unbegun = self._unbegun, []
+        return unbegun
+
     async def cancel(self) -> None:
         """What is under way is killed and gives no outcome."""
         running = list(self._running)
@@ -59,15 +85,28 @@ class LocalBackend:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
+    def left(self, step_id: str) -> None:
+        """The step has ended: what was kept for its next task is let go."""
+        self._free.pop(step_id, None)
+        for tools in self._made.pop(step_id, []):
+            if tools.shell is not None:
+                tools.shell.close()
+
     def close(self) -> None:
         """The slots and what is in them are gone."""
+        for step_id in list(self._made):
+            self.left(step_id)
         shutil.rmtree(self._slots, ignore_errors=True)
 
     async def _carry_out(self, task: Task, step: Step) -> None:
         tools = self._take_slot(step)
-        outcome = await carry_out(task, step, tools)
-        self._free[step.id].append(tools)
-        self._ended.append(outcome)
+        try:
+            outcome = await carry_out(task, step, tools)
+        except NotBegun:
+            self._unbegun.append(task)
+        else:
+            self._uncommitted[task.number] = tools
+            self._ended.append(outcome)
         self._wake()
 
     def _wake(self) -> None:
@@ -85,7 +124,16 @@ class LocalBackend:
         free = self._free.setdefault(step.id, [])
         if free:
             return free.pop()
-        number = self._made[step.id] = self._made.get(step.id, 0) + 1
-        folder = self._slots / f"{step.id}.{number}"
+        made = self._made.setdefault(step.id, [])
+        folder = self._slots / f"{step.id}.{len(made) + 1}"
         folder.mkdir(parents=True, exist_ok=True)
-        return self._tools_for(step, folder)
+        made.append(self._tools_for(step, folder, Permit(self._permits_of(step))))
+        return made[-1]
+
+    def _permits_of(self, step: Step) -> Permits:
+        permits = self._permits.get(step.id)
+        if permits is None:
+            permits = self._permits[step.id] = Permits(self._width(step))
+            if self._stopped:
+                permits.close()
+        return permits

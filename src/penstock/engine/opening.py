@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from penstock.core.errors import ConditionError, OperatorError
+from penstock.core.generation import Verify
 from penstock.core.refusals import is_of_the_machine
 from penstock.core.states import ENDED, StepState
 from penstock.core.workflow import FileSource, ListSource, Need, Step, StepSource
@@ -106,7 +107,8 @@ def _feed(site: Site, step: Step, states: Mapping[str, StepState]) -> Feed | Non
         case ListSource(values):
             return RowFeed(rows_of_list(values))
         case StepSource(above, branch):
-            return StepFeed(site.journal, site.steps[above], branch, lambda: states[above] in ENDED)
+            judged = isinstance(site.workflow.step(above).spec, Verify)
+            return StepFeed(site.journal, site.steps[above], branch, lambda: states[above] in ENDED, judged)
         case None:
             return None
 
@@ -149,7 +151,7 @@ def _append_targets(site: Site, step: Step) -> dict[str, AppendTarget]:
     """The step's append targets by path, each owned by this run; and the folder of every fixed target is there."""
     env, folder = site.env_of(step), site.layout.folder
     targets: dict[str, AppendTarget] = {}
-    for target in step.spec.script.targets:
+    for target in step.script.targets:
         path = fixed_path(target, env)
         if path is None:
             continue

@@ -35,7 +35,7 @@ class Reuse:
     def __init__(self, site: Site, step: Step) -> None:
         self._site = site
         self._step = step
-        hashes = contents(site.journal, site.layout.folder, step.inputs, step.spec.script.reads)
+        hashes = contents(site.journal, site.layout.folder, step.inputs, step.script.reads)
         self._shared = step_fingerprint(step, dict(site.workflow.env), hashes)
 
     def fingerprint(self, outcome: Outcome) -> bytes | None:

@@ -10,49 +10,57 @@ and nothing of it is in flight. Nothing open, nothing in flight and a step still
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
 from penstock.core.errors import BugError
 from penstock.core.states import ENDED, RunState, StepState, move
 from penstock.core.views import StepView, Tally
-from penstock.core.work import Task
+from penstock.core.work import Outcome, Task
 from penstock.core.workflow import FileSource, ListSource, Step, StepSource
 from penstock.engine.backend import Backend
 from penstock.engine.closing import End, end_of, end_unopened, finish
 from penstock.engine.opening import open_step, readiness
 from penstock.engine.site import Site
 from penstock.engine.step_run import StepRun
+from penstock.store.call_log import CallLog
+from penstock.store.facts import spending
 from penstock.store.items import count
 from penstock.store.logs import RunLog
 
 TICK_S = 0.05
 IDLE_S = 0.5
+PACE_S = 0.02
 BEAT_S = 1.0
 
 
 class Scheduler:
     """Drives one run of a workflow to its end, or to where it was told to stop."""
 
-    def __init__(self, site: Site, backend: Backend, concurrency: int | None, cores: int) -> None:
-        """`concurrency` overrides every step's own; `cores` is what a step without one gets."""
+    def __init__(self, site: Site, backend: Backend, width: Callable[[Step], int]) -> None:
+        """`width` is how many tasks of a step are carried out at once."""
         self._site = site
         self._backend = backend
-        self._concurrency = concurrency
-        self._cores = cores
+        self._width = width
         self._log = RunLog(site.journal, site.run_no, site.run_id, site.folder.log)
+        self._call_log = (
+            CallLog(site.journal, site.run_no, site.run_id, site.folder.calls) if site.calls is not None else None
+        )
         self._states = {step_id: _state(site, step_no) for step_id, step_no in site.steps.items()}
         self._resumed = {step_id for step_id in site.active if self._states[step_id] is StepState.RUNNING}
         self._open: dict[str, StepRun] = {}
         self.stopping = False
         self._beat_at = (-BEAT_S, -BEAT_S)
         self._told_at = 0.0
+        self._turned_at = 0.0
         self._settling: asyncio.Future[None] | None = None
         self._stood: object = None
 
     def stop(self) -> None:
         """No new task is started; those in flight end, and the run stays resumable."""
         self.stopping = True
+        self._backend.stop()
 
     async def run(self) -> RunState:
         """The state in which the run ended; `INTERRUPTED` if it was stopped before its end."""
@@ -66,8 +74,11 @@ class Scheduler:
                 if self._over() or self._stands_still(more):
                     break
                 await self._backend.wait(0 if more else TICK_S if self._site.journal.pending else IDLE_S)
+                await self._gather()
         except asyncio.CancelledError:
             await self._backend.cancel()
+            if self._site.calls is not None:
+                await self._site.calls.drain()
             self._close()
             raise
         except BaseException:
@@ -76,8 +87,18 @@ class Scheduler:
             self._let_go()
             raise
         held = self.held
+        if self._site.calls is not None:
+            await self._site.calls.drain()
         self._close()
         return RunState.WAITING if held and not self.stopping else self._end_state()
+
+    async def _gather(self) -> None:
+        """Where models alone are asked, what ends within a few milliseconds is one turn: nobody waits for it."""
+        if self._open and self._open.keys() <= self._site.askings.keys():
+            early_s = self._turned_at + PACE_S - self._site.clock.monotonic()
+            if early_s > 0:
+                await asyncio.sleep(early_s)
+            self._turned_at = self._site.clock.monotonic()
 
     # --- one turn ------------------------------------------------------------------------------
 
@@ -155,34 +176,51 @@ class Scheduler:
     def _commit_and_start(self) -> bool:
         """What has ended is committed and as much is taken in; whether there are rows that could be looked at at once.
 
-        Both are one transaction, and a command is started only when it is durable that its row is in flight.
+        Both are one transaction, and a task is given out only when it is durable that its row is in flight.
         """
         tasks: list[tuple[Task, Step]] = []
+        ended, unbegun = self._backend.poll(), self._backend.unbegun()
         with self._site.journal.turn():
-            self._commit()
-            more = not self.stopping and self._take(tasks)
+            self._commit(ended, unbegun)
+            wanting = [] if self.stopping else [run for run in self._open.values() if self._wants(run)]
+            for run in wanting:
+                self._take(run, tasks)
+        for outcome in ended:
+            self._backend.committed(outcome.task)
         for task, step in tasks:
             self._backend.submit(task, step)
         self._tell()
-        return more
+        return any(run.paused for run in wanting)
 
-    def _take(self, tasks: list[tuple[Task, Step]]) -> bool:
-        """Fills each open step up to its concurrency; whether one has only paused."""
-        more = False
-        for run in self._open.values():
-            while run.in_flight < self._width(run.step) and not run.exhausted:
-                task = run.next_task()
-                if task is None:
-                    more = more or run.paused
-                    break
-                tasks.append((task, run.step))
-        return more
+    def _wants(self, run: StepRun) -> bool:
+        """Whether there is room for rows; where tasks wait for their turn anyway, for more than a few."""
+        window = self._window(run.step)
+        few = window // 4 if run.step.id in self._site.askings else 0
+        return window - run.in_flight > few and not run.exhausted
 
-    def _width(self, step: Step) -> int:
-        return self._concurrency or step.concurrency or self._cores
+    def _take(self, run: StepRun, tasks: list[tuple[Task, Step]]) -> None:
+        """Fills an open step's window with the rows that are there."""
+        window = self._window(run.step)
+        while run.in_flight < window and not run.exhausted:
+            task = run.next_task()
+            if task is None:
+                return
+            tasks.append((task, run.step))
 
-    def _commit(self) -> None:
-        for outcome in self._backend.poll():
+    def _window(self, step: Step) -> int:
+        """How many tasks are given out: those that are under way and, of a step that asks models, as many again.
+
+        A command that is given out is under way, so that what a crash finds in flight did run.
+        """
+        ahead = step.id in self._site.askings and step.idempotent and not step.fail_fast
+        return self._width(step) * (2 if ahead else 1)
+
+    def _commit(self, ended: list[Outcome], unbegun: list[Task]) -> None:
+        if self._site.calls is not None:
+            self._site.calls.flush_now()
+        for task in unbegun:
+            self._open[task.step_id].give_back(task)
+        for outcome in ended:
             self._open[outcome.task.step_id].commit(outcome)
 
     def _tell(self) -> None:
@@ -209,6 +247,7 @@ class Scheduler:
         end = end_of(self._site, run, above)
         finish(self._site, run, end)
         del self._open[step.id]
+        self._backend.left(step.id)
         self._ended(step, end, run.tally(), run.view().seconds)
 
     def _write_down(self) -> None:
@@ -218,6 +257,8 @@ class Scheduler:
             for run in self._open.values():
                 run.sequence.advance()
             self._log.advance()
+            if self._call_log is not None:
+                self._call_log.advance()
             self._settle()
 
     def _settle(self) -> None:
@@ -261,10 +302,14 @@ class Scheduler:
             run.close()
         self._log.advance()
         self._log.close()
+        if self._call_log is not None:
+            self._call_log.advance()
+            self._call_log.close()
         self._site.journal.settle()
 
     def _let_go(self) -> None:
-        for close in (*(run.close for run in self._open.values()), self._log.close):
+        logs = [log.close for log in (self._log, self._call_log) if log is not None]
+        for close in (*(run.close for run in self._open.values()), *logs):
             with suppress(OSError):  # what is still in memory may not fit on the disk either
                 close()
 
@@ -278,7 +323,9 @@ class Scheduler:
 
     def _ended(self, step: Step, end: End, tally: Tally, seconds: float | None) -> None:
         self._states[step.id] = move(step.id, self._states[step.id], end.state)
-        view = StepView(step.id, end.state.value, end.reason, step.foreach is not None, tally, seconds)
+        asks = step.id in self._site.askings
+        spent = spending(self._site.journal.database, self._site.steps[step.id]) if asks else None
+        view = StepView(step.id, end.state.value, end.reason, step.foreach is not None, tally, seconds, spent=spent)
         self._site.listener.step(view)
 
 

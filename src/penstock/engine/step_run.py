@@ -9,23 +9,26 @@ from dataclasses import replace
 from penstock.core.canon import item_key, parse
 from penstock.core.errors import BugError, ConditionError, OperatorError
 from penstock.core.states import StepState
-from penstock.core.views import StepView, Tally
-from penstock.core.work import Item, Outcome, Task, Verdict
+from penstock.core.views import Spending, StepView, Tally
+from penstock.core.work import Bill, Item, Outcome, Task, Verdict
 from penstock.core.workflow import Placeholder, Step, StepSource
 from penstock.engine.feeds import Arrival, Feed
 from penstock.engine.reuse import Found, Reuse
 from penstock.engine.site import Site
+from penstock.kinds.asking import Asking
 from penstock.rules.conditions import decide
 from penstock.rules.filling import values_of
 from penstock.rules.paths import fixed_path, item_path
 from penstock.rules.placeholders import ValueFault, resolve
 from penstock.store import fixtures
 from penstock.store.derived import Sequence
+from penstock.store.facts import spending
 from penstock.store.journal import NO_ITEM, Taken
 from penstock.store.layout import move
 from penstock.store.targets import lost_claim
 
 PAGE = 256
+ROOTS = frozenset({"item", "i", "key", "origin", "chain", "env", "outputs", "run"})
 COUNTED = ("accepted", "rejected", "failed", "skipped", "cached")
 UNREAD = "not started: the step had failed before (fail_fast)"
 
@@ -62,6 +65,7 @@ class StepRun:
         self._names = site.names.seen_by(step)
         self._counts = self._counted() if resumed else dict.fromkeys(COUNTED, 0)
         self._flying = 0
+        self._spent = spending(site.journal.database, self.step_no) if resumed else Spending()
         self._keeps_input = site.streamed(step.id)
         self._one_task = feed is None
         self.draining = step.fail_fast and self._too_many(None)
@@ -120,30 +124,23 @@ class StepRun:
         occurrence = known.occurrence if known else journal.occurrence(no, digest)
         item = Item(arrival.index, item_key(digest, occurrence), digest, arrival.text, arrival.fault)
         names = ItemNames(self._site, self._names, item, arrival.value, self._chain)
-        with journal.together():
-            number = (
-                known.task_no
-                if known
-                else journal.start_task(no, item, occurrence, self._site.epoch, self._keeps_input)
-            )
-            task = Task(
-                self._site.run_id,
-                self.step.id,
-                number,
-                item if self._feed is not None else None,
-                spent=known.spent if known else 0,
-            )
-            if known and known.epoch == 0:
-                journal.begin_task(number, self._site.epoch)
-            ready = self._ready(task, arrival, names)
-            match ready:
-                case Task():
-                    self._flying += 1
-                    return ready
-                case Found(outcome, outcome_no):
-                    self._commit(outcome, 0, outcome_no)
-                case Outcome():
-                    self._commit(ready, 0, None)
+        # A row that is half taken in when this is cut off is one in flight, and is taken in again.
+        number = (
+            known.task_no if known else journal.start_task(no, item, occurrence, self._site.epoch, self._keeps_input)
+        )
+        whose = item if self._feed is not None else None
+        task = Task(self._site.run_id, self.step.id, number, whose, spent=known.spent if known else 0)
+        if known and known.epoch == 0:
+            journal.begin_task(number, self._site.epoch)
+        ready = self._ready(task, arrival, names)
+        match ready:
+            case Task():
+                self._flying += 1
+                return ready
+            case Found(outcome, outcome_no):
+                self._commit(outcome, 0, outcome_no)
+            case Outcome():
+                self._commit(ready, 0, None)
         return None
 
     def _held(self, known: Taken) -> bool:
@@ -163,11 +160,12 @@ class StepRun:
             return Outcome(task, Verdict.SKIPPED, reason=UNREAD)
         if arrival.fault is not None:
             return Outcome(task, Verdict.FAILED, reason=arrival.fault)
+        asking = self._site.askings.get(self.step.id)
         try:
             skipped = self._where(names)
             if skipped is not None:
                 return Outcome(task, Verdict.SKIPPED, reason=skipped)
-            task = self._filled(task, names)
+            task = self._seeing(task, names, asking) if asking is not None else self._filled(task, names)
         except (ConditionError, ValueFault, ValueError) as error:
             return Outcome(task, Verdict.FAILED, reason=str(error))
         found = self._reuse.find(task) if self._reuse is not None else None
@@ -186,9 +184,13 @@ class StepRun:
             raise ConditionError(f"where: {error}") from error
         return None if answer.value else f"where: {answer.shown}"
 
+    def _seeing(self, task: Task, names: ItemNames, asking: Asking) -> Task:
+        """The task with what its templates and checks mention."""
+        return replace(task, names={root: names[root] for root in asking.roots if root in ROOTS})
+
     def _filled(self, task: Task, names: ItemNames) -> Task:
         """The task with its placeholders' values and the paths of its own files."""
-        script = self.step.spec.script
+        script = self.step.script
         row_text = names.text if self._feed is not None else None
         values = values_of(script, names, row_text)
 
@@ -230,6 +232,11 @@ class StepRun:
         """The outcome of a task that was given out is in the journal and counted."""
         self._commit(outcome, 1, None)
 
+    def give_back(self, task: Task) -> None:
+        """A task that was given out and not begun is to be begun anew by `resume`."""
+        self._site.journal.begin_task(task.number, 0)
+        self._flying -= 1
+
     def told(self) -> list[Outcome]:
         """The outcomes since the last call, which the listener has not heard of."""
         told, self._untold = self._untold, []
@@ -243,7 +250,9 @@ class StepRun:
             fixtures.keep(site.journal, site.layout.fixtures, self.step, self.step_no, run, outcome)
         site.journal.commit(site.run_no, self.step_no, outcome, fingerprint, reused)
         self._counts[outcome.verdict.value] += 1
-        self._counts["cached"] += reused is not None
+        self._counts["cached"] += reused is not None or _bought_nothing(outcome)
+        if outcome.bill is not None:
+            self._spent = self._spent.plus(_spending(outcome.bill))
         self._flying -= in_flight
         if outcome.verdict is Verdict.FAILED and self.step.fail_fast and self._too_many(None):
             self.draining = True
@@ -264,7 +273,13 @@ class StepRun:
         seconds, tally = self._site.clock.monotonic() - self._started, self.tally()
         if tally.total is None:
             tally = replace(tally, total=self.expected)
-        return StepView(self.step.id, StepState.RUNNING.value, None, self.step.foreach is not None, tally, seconds)
+        mapped = self.step.foreach is not None
+        return StepView(self.step.id, StepState.RUNNING.value, None, mapped, tally, seconds, spent=self.spent)
+
+    @property
+    def spent(self) -> Spending | None:
+        """What its model calls came to so far; None for a step that asks no model."""
+        return self._spent if self.step.id in self._site.askings else None
 
     def too_many_failed(self) -> bool:
         """Whether more items failed than `max_failures` allows, now that all have ended."""
@@ -298,6 +313,15 @@ class StepRun:
         reused = self._site.journal.database.one("reused_count", {"step_no": self.step_no})
         counts = {row["verdict"]: int(row["count"]) for row in rows}
         return dict.fromkeys(COUNTED, 0) | counts | {"cached": int(reused[0]) if reused else 0}
+
+
+def _bought_nothing(outcome: Outcome) -> bool:
+    """Whether a model step's task was answered from the cache alone."""
+    return outcome.bill is not None and outcome.bill.cached > 0 and not outcome.bill.sent
+
+
+def _spending(bill: Bill) -> Spending:
+    return Spending(bill.sent, bill.cost_micros or 0, int(bill.cost_micros is None))
 
 
 class ItemNames(Mapping[str, object]):

@@ -6,17 +6,18 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from penstock.core.errors import OperatorError
+from penstock.core.errors import BugError, OperatorError
 from penstock.core.refusals import is_of_the_machine
 from penstock.core.work import Attempt, Outcome, Task, Verdict
 from penstock.core.workflow import Step
+from penstock.kinds.permits import NotBegun
 from penstock.kinds.registry import KINDS
 from penstock.kinds.tools import Tools
 from penstock.rules.retry import again, wait_s
 
 
 async def carry_out(task: Task, step: Step, tools: Tools) -> Outcome:
-    """The task's outcome, after as many attempts as the step's `retry` allows.
+    """The task's outcome, after as many attempts as the step's `retry` allows. NotBegun if it was stopped before one.
 
     An attempt that is followed by another is durable before the wait between them begins.
     """
@@ -41,7 +42,7 @@ async def _attempt(task: Task, step: Step, number: int, tools: Tools) -> Outcome
     started_at, start = tools.clock.now(), tools.clock.monotonic()
     try:
         return await KINDS[type(step.spec)](task, step, number, tools)
-    except OperatorError:
+    except (OperatorError, BugError, NotBegun):
         raise
     except Exception as error:
         if isinstance(error, OSError) and (is_of_the_machine(error) or _is_about_ours(error, tools)):

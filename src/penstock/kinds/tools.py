@@ -8,7 +8,10 @@ from pathlib import Path
 from random import Random
 
 from penstock.core.seams import Clock, Recorder
+from penstock.kinds.asking import Asking
+from penstock.kinds.forking import SlotShell
 from penstock.kinds.groups import Groups
+from penstock.kinds.permits import Permit
 from penstock.store.layout import RunFolder
 
 
@@ -18,7 +21,9 @@ class Tools:
 
     `folder` is the workflow's, where commands run; `run` the run's; `slot` a folder that no other
     task in flight uses. `environment` is what a command of this step is given before its item's
-    own values, encoded. `pause` waits for so many seconds.
+    own values, encoded. `pause` waits for so many seconds. `permit` must have
+    begun before anything is done that the world could see. `shell` forks a shell for each item; without
+    it one is started for each. `asking` is for a step that asks models.
     """
 
     recorder: Recorder
@@ -29,4 +34,7 @@ class Tools:
     run: RunFolder
     slot: Path
     environment: Mapping[bytes, bytes]
+    permit: Permit
     groups: Groups | None = None
+    asking: Asking | None = None
+    shell: SlotShell | None = None

@@ -1,0 +1,148 @@
+"""The models of a run, before its first call: simulated if that was asked for, each with its server and its key.
+
+A model whose key or server is missing is left out with a word where another one can serve, and stops the run before
+it begins where none can.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from penstock.core.errors import OperatorError
+from penstock.core.generation import Generate, Verify
+from penstock.core.models import Model
+from penstock.core.views import Options
+from penstock.core.workflow import Workflow
+from penstock.load.dotenv import read as read_dotenv
+from penstock.models.adapters import ADAPTERS
+from penstock.models.wire import KEY_VARIABLES, Endpoint
+
+ADDRESSES = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL", "ollama": "OLLAMA_HOST"}
+"""Where the environment may say that a provider is elsewhere, as the providers' own clients read it."""
+PATIENCE_S = 3.0
+_HERE = ("localhost", "127.0.0.1", "::1")
+_HELP = "set the key in the environment or in `.env`, start the server, or rehearse with `penstock run --simulate`"
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The workflow with the models that can be asked, and where they are, by name. `missing` says who is not there."""
+
+    workflow: Workflow
+    endpoints: Mapping[str, Endpoint]
+    missing: tuple[str, ...] = ()
+
+
+def cast(workflow: Workflow, secrets: Mapping[str, str], options: Options, active: frozenset[str]) -> Cast:
+    """The workflow ready to ask, as `options` want it; `active` are the steps that will run.
+
+    OperatorError if one of those has no model that can be asked.
+    """
+    if all(step.shell is not None for step in workflow.steps):
+        return Cast(workflow, {})
+    environ = _environ(workflow, secrets)
+    endpoints: dict[str, Endpoint] = {}
+    lacking: dict[str, str] = {}
+    looked_at: set[str] = set()
+    steps = []
+    for step in workflow.steps:
+        spec = step.spec
+        if isinstance(spec, (Generate, Verify)):
+            mode = options.cache or spec.cache
+            unasked = mode == "only" or step.id not in active
+            ready = _Ready(step.id, environ, options.simulate, unasked, endpoints, lacking, looked_at)
+            step = replace(step, spec=replace(ready.spec(spec), cache=mode))
+        steps.append(step)
+    return Cast(replace(workflow, steps=tuple(steps)), endpoints, tuple(lacking.values()))
+
+
+def _environ(workflow: Workflow, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Where keys come from: what the workflow declares as secrets, the environment, then `.env`."""
+    file = workflow.folder / ".env"
+    listed = read_dotenv(file) if file.is_file() else {}
+    return {**listed, **{name: value for name, value in os.environ.items() if value}, **secrets}
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Fills `endpoints` and `lacking` as it goes over a step's models, each of which is looked at once. With `unasked`
+    nobody has to be there."""
+
+    step_id: str
+    environ: Mapping[str, str]
+    simulate: bool
+    unasked: bool
+    endpoints: dict[str, Endpoint]
+    lacking: dict[str, str]
+    looked_at: set[str]
+
+    def spec(self, spec: Generate | Verify) -> Generate | Verify:
+        """The same, with the models that can be asked, where they can be asked."""
+        judge, contract = spec.contract.judge, spec.contract
+        if judge is not None:
+            contract = replace(contract, judge=replace(judge, models=self._models(judge.models, "judge")))
+        if isinstance(spec, Verify):
+            return replace(spec, contract=contract)
+        return replace(spec, contract=contract, models=self._models(spec.models, "model"))
+
+    def _models(self, models: tuple[Model, ...], what: str) -> tuple[Model, ...]:
+        there = tuple(model for model in map(self._placed, models) if self._can_be_asked(model))
+        if not there:
+            reasons = "; ".join(self.lacking[model.name] for model in models)
+            raise OperatorError(f"step {self.step_id} has no {what} that can be asked: {reasons}", _HELP)
+        return there
+
+    def _placed(self, model: Model) -> Model:
+        """The model where it will be asked: in the simulator, or at the address that the environment says."""
+        if self.simulate and model.provider != "sim":
+            return replace(model, provider="sim", served=model.served.replace("/", "-"), base_url=None)
+        address = self._address(model)
+        return replace(model, base_url=address) if address and model.base_url is None else model
+
+    def _address(self, model: Model) -> str | None:
+        """Where the environment says that the provider is, if it does."""
+        return self.environ.get(ADDRESSES.get(model.provider, ""))
+
+    def _can_be_asked(self, model: Model) -> bool:
+        key, lack = self._key(model)
+        endpoint = self.endpoints.setdefault(model.name, ADAPTERS[model.provider].endpoint(model.base_url, key))
+        if self.unasked:
+            return True
+        if model.name not in self.looked_at:
+            self.looked_at.add(model.name)
+            lack = lack or self._unreachable(model, endpoint)
+            if lack is not None:
+                self.lacking[model.name] = f"{model.name}: {lack}"
+        return model.name not in self.lacking
+
+    def _key(self, model: Model) -> tuple[str | None, str | None]:
+        """The model's key, or what is missing. A server of one's own gets none that it was not given by name."""
+        name = model.key_variable
+        if name is None and model.base_url in (None, self._address(model)):
+            name = KEY_VARIABLES.get(model.provider)
+        if name is None or model.provider == "sim":
+            return None, None
+        value = self.environ.get(name)
+        return (value, None) if value else (None, f"{name} is not set")
+
+    def _unreachable(self, model: Model, endpoint: Endpoint) -> str | None:
+        """Why a server of one's own does not answer. Nobody knocks at the providers' own, or past a proxy."""
+        parts = urlsplit(endpoint.url)
+        own = model.base_url is not None or model.provider == "ollama"
+        if not own or parts.scheme not in ("http", "https") or not parts.hostname:
+            return None
+        proxies = (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper())
+        if parts.hostname not in _HERE and any(self.environ.get(name) for name in proxies):
+            return None
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((parts.hostname, port), PATIENCE_S).close()
+        except OSError as error:
+            return f"no server at {parts.hostname}:{port} ({error.strerror or error})"
+        except ValueError as error:
+            return f"{endpoint.url} is no address ({error})"
+        return None
