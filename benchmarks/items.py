@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.measure import PENSTOCK, emptied, folder_bytes, median, must, spread, timed
+from benchmarks.measure import PENSTOCK, folder_bytes, fresh, median, must, spread, timed
 
 FEW, MANY = 1_000, 10_000
 WORKFLOW = """\
@@ -30,11 +30,12 @@ def lines(folder: Path, rounds: int) -> list[str]:
     disk = 0.0
     for _ in range(rounds):
         for name in slopes:
-            few, many = (_once(name, emptied(folder / "items"), count) for count in (FEW, MANY))
+            rooms = [fresh(folder / "items") for _ in range(2)]
+            few, many = (_once(name, room, count) for room, count in zip(rooms, (FEW, MANY), strict=True))
             slopes[name].append((many[0] - few[0]) / (MANY - FEW) * 1e3)
             cpu[name].append((many[1] - few[1]) / (MANY - FEW) * 1e3)
             if name == "penstock":
-                disk = folder_bytes(folder / "items" / ".penstock") / MANY
+                disk = folder_bytes(rooms[1] / ".penstock") / MANY
     table = ["| | ms an item | processor ms an item | beside xargs |", "|---|---|---|---|"]
     for name, slope in slopes.items():
         ratios = [mine / theirs for mine, theirs in zip(slope, slopes["xargs -P2"], strict=True)]

@@ -6,14 +6,14 @@ import shutil
 import sys
 from pathlib import Path
 
-from benchmarks.measure import PENSTOCK, emptied, median, must, timed
+from benchmarks.measure import PENSTOCK, fresh, median, must, timed
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "summaries"
 
 
 def lines(folder: Path, rounds: int) -> list[str]:
     """Milliseconds of each command, and what it adds to `python -c pass`, as medians of so many rounds."""
-    room = emptied(folder / "startup") / "summaries"
+    room = fresh(folder / "startup") / "summaries"
     shutil.copytree(EXAMPLE, room, ignore=shutil.ignore_patterns(".penstock", "fixtures", "logs", ".cache"))
     commands = {
         "python -c pass": [sys.executable, "-c", "pass"],

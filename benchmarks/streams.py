@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from benchmarks.measure import PENSTOCK, Cost, emptied, must, spread, timed
+from benchmarks.measure import PENSTOCK, Cost, fresh, must, spread, timed
 
 ROWS = 10_000
 FILTER = """\
@@ -40,7 +40,7 @@ def memory(folder: Path, counts: tuple[int, ...]) -> list[str]:
     """Peak memory of Penstock for so many rows, of which 100 are run and the others skipped by `where`."""
     table = ["| rows | peak MB | seconds | rows a second | disk, bytes a row |", "|---|---|---|---|---|"]
     for count in counts:
-        room = emptied(folder / "memory")
+        room = fresh(folder / "memory")
         _rows(room, count)
         (room / "workflow.yaml").write_text(FILTER.replace("STRIDE", str(count // 100)))
         cost = must(timed([*PENSTOCK, "run", "--quiet"], room), room)
@@ -55,8 +55,8 @@ def finished(folder: Path, rounds: int) -> list[str]:
     """Seconds to resume a run of 10,000 items in which nothing is left to do, and to run again with `cache: true`."""
     resumed, again = [], []
     for _ in range(rounds):
-        resumed.append(_resume(emptied(folder / "resume")).wall_s)
-        again.append(_again(emptied(folder / "cached")).wall_s)
+        resumed.append(_resume(fresh(folder / "resume")).wall_s)
+        again.append(_again(fresh(folder / "cached")).wall_s)
     return [
         "| 10,000 finished items | seconds |",
         "|---|---|",
