@@ -87,6 +87,70 @@ def test_a_kill_of_the_whole_group_reaches_neither_commands_nor_supervisor_and_n
         assert soon(lambda: not (project.run_folder() / "groups").exists())
 
 
+def below(pid: int) -> list[int]:
+    """The processes that this one has started, and those that they have."""
+    children = [each for each, parent, _, _ in processes() if parent == pid]
+    return [*children, *(each for child in children for each in below(child))]
+
+
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+WAITING = """\
+steps:
+  - id: a
+    foreach: [1, 2, 3, 4]
+    concurrency: 2
+    run: echo {{i}} > "began.{{i}}"; if [ {{i}} -gt 1 ]; then sleep 300; fi
+"""
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_shells_that_fork_do_not_outlive_penstock_nor_do_those_that_they_forked(
+    tmp_path: Path, supervised: bool
+) -> None:
+    project = Project(tmp_path)
+    project.workflow(WAITING)
+    with project.running("run", "--quiet") as process:
+        assert soon(lambda: (tmp_path / "began.2").exists() and (tmp_path / "began.3").exists())
+        assert soon(lambda: sum(name_of(pid) == "sleep" for pid in below(process.pid)) == 2)
+        started = [pid for pid in below(process.pid) if pid not in supervisors(tmp_path)]
+        assert len(started) >= 6  # two that fork, two that were forked, and their programs
+        try:
+            if not supervised:
+                kill_all(supervisors(tmp_path))
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not supervised:
+                project.workflow(WAITING.replace("sleep 300", "true"))
+                project.succeeds("run", "--quiet")
+            assert soon(lambda: none_alive(started))
+        finally:
+            kill_all([*supervisors(tmp_path), *started])
+
+
+def test_idle_shells_end_by_themselves_when_penstock_and_its_supervisor_are_gone(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.workflow(
+        "steps:\n  - id: a\n    foreach: [1, 2, 3]\n    concurrency: 2\n"
+        '    run: echo > "began.{{i}}"; until [ {{i}} -lt 2 ] || [ -e go ]; do sleep 0.01; done\n'
+    )
+    with project.running("run", "--quiet") as process:
+        assert soon((tmp_path / "began.2").exists)
+        started = [pid for pid in below(process.pid) if pid not in supervisors(tmp_path)]
+        try:
+            kill_all([*supervisors(tmp_path), process.pid])
+            process.wait()
+            project.write("go", "")
+            assert soon(lambda: none_alive(started))
+        finally:
+            kill_all([*supervisors(tmp_path), *started])
+
+
 def test_a_run_that_ends_leaves_no_supervisor_and_no_table(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.workflow("steps:\n  - id: a\n    run: echo 1\n")

@@ -25,6 +25,7 @@ from penstock.engine.names import Names
 from penstock.engine.scheduler import Scheduler
 from penstock.engine.site import Site
 from penstock.kinds.asking import models_of, prepare_asking
+from penstock.kinds.forking import SlotShell
 from penstock.kinds.groups import Groups, Supervisor, watched
 from penstock.kinds.permits import Permit
 from penstock.kinds.shell_process import keep_descriptors
@@ -210,6 +211,7 @@ def _tools(site: Site, groups: Groups, step: Step, slot: Path, permit: Permit) -
         permit=permit,
         asking=site.askings.get(step.id),
         groups=groups,
+        shell=SlotShell(environment, groups),
     )
 
 

@@ -32,18 +32,27 @@ from penstock.rules.shell.forking import told_apart, unfit
 
 INTERPRETER = ("bash", "-euo", "pipefail")
 LOOP = (
-    'set -m; set -- "$1" "${BASH_VERSINFO[0]}"; while :; do '
-    "( set +m; read -r PENSTOCK_ATTEMPT || exit 255; "
+    'set -m; ended() { wait "$!"; }; set -- "$1" "${BASH_VERSINFO[0]}"; while :; do '
+    "( set +m; unset -f ended; read -r PENSTOCK_ATTEMPT || exit 255; "
     "{ READS; } < VALUES && exec < STDIN >> STDOUT 2>> STDERR || { echo '! -'; exit 255; }; "
     'eval "shift 2;$1" ) & '
-    'echo "$2 $!"; wait -f "$!" && set -- "$1" 0 || '
-    '{ set -- "$1" "$?"; [[ $2 -lt 128 ]] || { jobs; echo "$2 -"; exit; }; }; done'
+    'echo "$2 $!"; '
+    'until ended && set -- "$1" 0 || { set -- "$1" "$?"; [[ $2 -lt 128 || -z $(jobs -s) ]]; }; '
+    "do read -r -t 0.2 || [[ $? -gt 128 ]] || exit 255; done; "
+    '[[ $2 -lt 128 ]] || { jobs; echo "$2 -"; exit; }; done'
 )
-"""All on one line, so that bash counts the lines of the text from 1. The words in capitals are filled in by `_loop`."""
+"""All on one line, so that bash counts the lines of the text from 1. The words in capitals are filled in by `_loop`.
+
+`wait` also returns when the item's shell has only been stopped; the loop then looks again every 0.2 s. It is in a
+function because SIGTSTP of a job breaks the loops around its `wait`, and those outside of a function are not around it.
+(`wait -f` waits for the end, and may wait for ever: bash 5.2 looks at the job again after it has freed it.)
+"""
 READ = 'IFS= read -r -d "" '
 OLDEST = 5
-"""`wait -f`, which does not take a stopped shell for an ended one, is of bash 5.0."""
+"""The oldest version of bash with which the tests of this have run."""
 VALUES_BYTES = 1 << 16
+SAID_BYTES = 1 << 16
+"""A loop that says more than this without a report is out of its mind, and is ended."""
 CLOSING_S = 1.0
 _REPORT = re.compile(rb"^(!|[0-9]+) (-|[0-9]+)\n", re.MULTILINE)
 
@@ -235,6 +244,9 @@ class _Shell:
             return
         self._heard += said
         found = _REPORT.search(self._heard)
+        if not found and len(self._heard) > SAID_BYTES:
+            self._heard = b""
+            signal_group(self._pid, signal.SIGKILL)
         if found:
             self._heard_s = boot_time()
             self._said, self._heard = self._heard[: found.start()], self._heard[found.end() :]
