@@ -48,7 +48,9 @@ def lines(folder: Path, rounds: int) -> list[str]:
 def _once(name: str, folder: Path, count: int) -> tuple[float, float]:
     (folder / "out").mkdir()
     if name in ("penstock", STARTED):
-        (folder / "workflow.yaml").write_text(WORKFLOW if name == "penstock" else WORKFLOW.replace("run: ", "run: : $$; "))
+        (folder / "workflow.yaml").write_text(
+            WORKFLOW if name == "penstock" else WORKFLOW.replace("run: ", "run: true $$; ")
+        )
         (folder / "rows.jsonl").write_text("".join(f'{{"n":{n}}}\n' for n in range(count)))
         words = [*PENSTOCK, "run", "--quiet"]
     elif name == "make -j2":
