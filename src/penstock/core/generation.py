@@ -69,7 +69,8 @@ Rung = Drop | Truncate
 class Generate:
     """A `generate` step: models from cheap to strong, the prompt, the contract. `attempts` is per model, from 1.
 
-    `vars` are templates' own names: a text, or the content of a file. `cache` is use, refresh, only or off.
+    `vars` are templates' own names: a text, or the content of a file. `cache` is use, refresh, only or off. With `mask`
+    known key formats are masked in prompts to models elsewhere.
     """
 
     models: tuple[Model, ...]
@@ -81,6 +82,7 @@ class Generate:
     attempts: int = 3
     shrink: tuple[Rung, ...] = ()
     cache: str = "use"
+    mask: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +92,4 @@ class Verify:
     contract: Contract
     vars: tuple[tuple[str, str], ...] = ()
     cache: str = "use"
+    mask: bool = True

@@ -45,6 +45,8 @@ class Model:
     `key_variable` names the environment variable that holds its key, None where the provider's usual one does.
     `price` is what the file says, None where it says nothing. `max_tokens` is the most that it can
     write in one answer, `context_tokens` the most that it can read and write together; None where not known.
+    `rpm` and `tpm` are the most requests and tokens a minute, `max_wait_s` the longest wait that a server may ask for
+    before the next model is asked instead; None where the file says nothing.
     """
 
     name: str
@@ -58,3 +60,6 @@ class Model:
     context_tokens: int | None = None
     concurrency: int | None = None
     rates: Rates = Rates()
+    rpm: int | None = None
+    tpm: int | None = None
+    max_wait_s: float | None = None

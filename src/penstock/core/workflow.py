@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.core.budgets import Caps
 from penstock.core.canon import Json
 from penstock.core.errors import Place, Problem
 from penstock.core.generation import Generate, Verify
@@ -176,6 +177,7 @@ class Step:
     keep: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()
     barrier: bool = True
+    budget: Caps | None = None
 
     @property
     def shell(self) -> Shell | None:
@@ -186,6 +188,17 @@ class Step:
     def script(self) -> Script:
         """The text that it runs; an empty one if it is no `run` step."""
         return self.spec.script if isinstance(self.spec, Shell) else NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSource:
+    """Where a declared secret's value comes from: a shell text that prints it, the keyring's service of that name, or,
+    with neither, the environment and `.env`."""
+
+    name: str
+    at: Place
+    command: str | None = None
+    keyring: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +217,8 @@ class Workflow:
     workflow reads (`X`, or `STEP.NAME`) to what it stands for. `notes` are what `check` mentions.
     `models` are those that it names and those that its steps ask by PROVIDER/MODEL. `texts` are the other files that
     loading has read (prompts, schemas), as (path relative to the folder, text): a run's snapshot keeps them.
+    `secrets` are the names, `secret_sources` where their values are from. `allow_hosts` are the only hosts at which
+    models may be called; None allows all.
     """
 
     name: str
@@ -217,6 +232,9 @@ class Workflow:
     notes: tuple[Problem, ...] = ()
     models: tuple[Model, ...] = ()
     texts: tuple[tuple[str, str], ...] = ()
+    budget: Caps | None = None
+    secret_sources: tuple[SecretSource, ...] = ()
+    allow_hosts: tuple[str, ...] | None = None
 
     @property
     def folder(self) -> Path:
