@@ -11,19 +11,9 @@ from typing import Any
 
 import pytest
 
-from penstock.api import running
-from penstock.core.views import Options, RunView, Tally
-from tests.doubles import MemoryListener
+from tests.model_asking import ANSWER, SCHEMA, Asking, row, tally_of
 from tests.model_server import ModelServer, Script
 from tests.terminal import Project
-
-ROWS = 300
-ANSWER = {"text": "$prompt", "score": "$number"}
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"text": {"type": "string"}, "score": {"type": "number", "minimum": 0}},
-    "required": ["text", "score"],
-}
 
 
 @pytest.fixture
@@ -32,117 +22,7 @@ def server() -> Iterator[ModelServer]:
         yield running
 
 
-def row(number: int, **fields: object) -> dict[str, object]:
-    return {"id": number, "text": f"ticket {number} says something or other", **fields}
-
-
-class Asking:
-    """A folder whose workflow asks a model about each row."""
-
-    def __init__(self, folder: Path, url: str, count: int = ROWS, model: str = "") -> None:
-        self.project = Project(folder)
-        self.head = f"models: {{house: {{model: openai/house-1, base_url: {url}/v1{model}}}}}\n"
-        self.rows = [row(number) for number in range(count)]
-        self.schema = SCHEMA
-        self.notes: list[str] = []
-        self.workflow()
-
-    def workflow(self, step: str = "concurrency: 64", more: str = "", below: str = "") -> None:
-        """The workflow, with other keys for its step or for `generate`, and steps below it."""
-        self.project.workflow(
-            f"{self.head}steps:\n  - id: ask\n    foreach: rows.jsonl\n    {step}\n"
-            f"    generate:\n      model: house\n      prompt: 'Answer: {{{{ item.text }}}}'\n"
-            f"      schema: schema.json\n{more}{below}"
-        )
-
-    def run(self, cache: str | None = None, simulate: bool = False) -> RunView:
-        """A run in this process to its end, whatever that is, with the rows and the schema as they are now."""
-        self.project.write("rows.jsonl", "".join(f"{json.dumps(each)}\n" for each in self.rows))
-        self.project.write("schema.json", json.dumps(self.schema))
-        listener = MemoryListener()
-        ended = running.run(self.project.folder, Options(cache=cache, simulate=simulate), listener)
-        self.notes = listener.notes
-        return ended.view
-
-    def sent(self, server: ModelServer, cache: str | None = None) -> int:
-        """How many requests a run sends that succeeds."""
-        server.reset()
-        view = self.run(cache)
-        assert view.state == "succeeded", view
-        return int(server.counts()["requests"])
-
-    def calls(self) -> list[dict[str, Any]]:
-        """The call log of the newest run."""
-        lines = (self.project.run_folder() / "calls.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
-
-    def items(self, step: str = "ask") -> list[dict[str, Any]]:
-        """The lines of the newest run's log that tell of a step's items."""
-        return [line for line in self.project.log() if line["step"] == step and line["key"] is not None]
-
-    def records(self, step: str = "ask") -> list[Any]:
-        """The records of a step, in input order."""
-        return [line["record"] for line in self.project.records(step)]
-
-    def cached(self) -> list[Path]:
-        """The files of the cache."""
-        folder = self.project.folder / ".penstock" / "cache"
-        return sorted(path for path in folder.glob("*/*.json") if path.parent.name != "corrupt")
-
-
-def tally_of(view: RunView, step: str) -> Tally:
-    """The accounting of a step."""
-    return next(each.tally for each in view.steps if each.id == step)
-
-
 # --- what is sent ------------------------------------------------------------------------------
-
-
-def test_only_what_was_never_asked_is_sent(server: ModelServer, tmp_path: Path) -> None:
-    asking = Asking(tmp_path, server.url)
-    assert asking.sent(server) == ROWS
-    counts = server.counts()
-    assert (counts["distinct"], 32 <= counts["max_in_flight"] <= 64) == (ROWS, True)
-    records = asking.records()
-    assert [record["text"] for record in records] == [f"Answer: {each['text']}" for each in asking.rows]
-
-    assert asking.sent(server) == 0
-    assert asking.records() == records
-    asking.rows.append(row(1000))
-    assert asking.sent(server) == 1
-    asking.rows.insert(0, row(2000))
-    assert asking.sent(server) == 1
-    assert asking.records() == [asking.records()[0], *records, asking.records()[-1]]
-    asking.rows = asking.rows[1:-1]
-
-    for step, more in (
-        ("concurrency: 3", ""),
-        ("timeout: 7s", ""),
-        ("retry: {rate_limit: 2, server: 1}", ""),
-        ("concurrency: 64", "      attempts: 7\n"),
-        ("max_failures: 3", "      checks: [output.score >= 0]\n"),
-    ):
-        asking.workflow(step, more)
-        assert asking.sent(server) == 0, (step, more)
-        assert asking.records() == records
-
-
-def test_a_tighter_schema_sends_nothing_for_answers_that_still_pass_and_goes_on_with_the_others(
-    server: ModelServer, tmp_path: Path
-) -> None:
-    asking = Asking(tmp_path, server.url)
-    asking.run()
-    before = asking.records()
-    passing = {each["i"] for each in asking.items() if before[each["i"]]["score"] >= 0.3}
-    assert 100 < len(passing) < ROWS
-    asking.schema = {**SCHEMA, "properties": {**SCHEMA["properties"], "score": {"type": "number", "minimum": 0.3}}}
-    asking.workflow(more="      attempts: 30\n")
-    sent = asking.sent(server)
-    assert {each["i"] for each in asking.items() if each["calls"] == 0} == passing
-    assert sent == sum(each["calls"] for each in asking.items()) >= ROWS - len(passing)
-    assert all(record["score"] >= 0.3 for record in asking.records())
-    assert [asking.records()[i] for i in sorted(passing)] == [before[i] for i in sorted(passing)]
-    assert asking.sent(server) == 0
 
 
 def test_a_changed_prompt_model_or_parameter_is_another_question(server: ModelServer, tmp_path: Path) -> None:
@@ -157,6 +37,17 @@ def test_a_changed_prompt_model_or_parameter_is_another_question(server: ModelSe
     assert asking.sent(server) == 10
 
 
+def test_what_is_no_part_of_the_question_sends_nothing(server: ModelServer, tmp_path: Path) -> None:
+    asking = Asking(tmp_path, server.url, count=10)
+    assert asking.sent(server) == 10
+    for step, more in (
+        ("retry: {rate_limit: 2, server: 1}", ""),
+        ("max_failures: 3", "      checks: [output.score >= 0]\n"),
+    ):
+        asking.workflow(step, more)
+        assert asking.sent(server) == 0, (step, more)
+
+
 def test_equal_prompts_in_flight_at_once_are_sent_once(tmp_path: Path) -> None:
     with ModelServer(Script(answer=ANSWER, latency_ms=200)) as server:
         asking = Asking(tmp_path, server.url, count=0)
@@ -165,30 +56,6 @@ def test_equal_prompts_in_flight_at_once_are_sent_once(tmp_path: Path) -> None:
     assert len({json.dumps(record) for record in asking.records()}) == 3
     assert sum(not call["cached"] for call in asking.calls()) == 3
     assert len(asking.calls()) == 60
-
-
-def test_bad_answers_lose_no_row_and_cost_at_most_two_fifths_more(server: ModelServer, tmp_path: Path) -> None:
-    def tokens(counts: dict[str, Any]) -> int:
-        return int(counts["input_tokens"] + counts["output_tokens"])
-
-    text = "It is about the order of last week, which came with the wrong colour and a part missing. " * 4
-    rows = [row(number, text=f"{number}: {text}") for number in range(ROWS)]
-    clean = Asking(tmp_path / "clean", server.url)
-    clean.rows = rows
-    clean.workflow(more="      params: {max_tokens: 200}\n")
-    clean.sent(server)
-    fewest = tokens(server.counts())
-    with ModelServer(Script(answer=ANSWER, invalid=0.1, truncated=0.05)) as worse:
-        asking = Asking(tmp_path / "bad", worse.url)
-        asking.rows = rows
-        asking.workflow(more="      params: {max_tokens: 200}\n")
-        tally = tally_of(asking.run(), "ask")
-        counts = worse.counts()
-    assert min(counts["kinds"]["invalid"], counts["kinds"]["truncated"] * 2) > ROWS // 20
-    assert tokens(counts) <= 1.4 * fewest
-    assert tally.total == ROWS == tally.accepted + tally.rejected
-    assert tally.accepted > ROWS * 0.97
-    assert sorted(each["i"] for each in asking.items()) == list(range(ROWS))
 
 
 def test_a_server_in_trouble_loses_no_row_and_the_model_hears_nothing_of_it(tmp_path: Path) -> None:

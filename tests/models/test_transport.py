@@ -304,17 +304,11 @@ def test_a_server_that_speaks_no_tls_is_told_and_was_not_billed() -> None:
     assert (fault.kind, fault.billed) == (TransportKind.CONNECTION, False)
 
 
-@pytest.fixture(scope="module")
-def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """A certificate that no authority has signed."""
-    folder = tmp_path_factory.mktemp("certificate")
-    words = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost"
-    try:
-        subprocess.run(words.split(), cwd=folder, check=True, capture_output=True, timeout=60)
-    except FileNotFoundError:
-        pytest.skip("there is no openssl here")
+@pytest.fixture
+def own_certificate() -> ssl.SSLContext:
+    """A certificate that no authority has signed. It is a file, since not every machine has a program to make one."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    tls.load_cert_chain(Path(__file__).with_name("self_signed.pem"))
     return tls
 
 
