@@ -125,7 +125,7 @@ class StepFeed:
 
 
 def _arrival(row: Row) -> Arrival:
-    if row["verdict"] == Verdict.FAILED.value:
+    if row["verdict"] == Verdict.FAILED.value or row["record"] is None:  # a rejected `generate` item has no record
         return _failure(row)
     text: bytes = row["record"]
     value = text.decode("utf-8", "surrogateescape") if row["form"] == "text" else parse(text)
@@ -144,7 +144,8 @@ def _passed_on(row: Row) -> Arrival:
 
 
 def _failure(row: Row) -> Arrival:
-    """What `foreach: steps.X.failed` reads: the step's input with a field `failure` beside its own."""
+    """What `foreach: steps.X.failed` reads, and `.rejected` of a step that asked models and got no answer that will do:
+    the step's input with a field `failure` beside its own."""
     given = row["input"] or b""
     failure = {"reason": row["reason"], "kind": row["kind"], "attempt": row["attempt"]}
     try:
