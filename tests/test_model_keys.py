@@ -90,6 +90,32 @@ def test_a_server_that_is_not_there_is_found_before_the_first_step(tmp_path: Pat
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        ("nowhere_at_all:reply", "the module nowhere_at_all cannot be imported: ModuleNotFoundError: "),
+        ("broken_function:reply", "the module broken_function cannot be imported: ValueError: not today; "),
+        ("sound_function:other", "the module sound_function has no other"),
+        ("sound_function:text", "text in sound_function cannot be called"),
+    ],
+)
+def test_a_function_that_cannot_be_called_is_found_before_the_first_step(
+    tmp_path: Path, function: str, why: str
+) -> None:
+    project = flow(tmp_path, f"python/{function}")
+    project.write("broken_function.py", "raise ValueError('not today')\n")
+    project.write("sound_function.py", "text = 'yes'\n\ndef reply(request):\n    return text\n")
+    said = project.penstock("run")
+    assert said.status == 1
+    assert f"step ask has no model that can be asked: python/{function}: {why}" in said.err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_function_that_cannot_be_imported_is_left_out_where_another_can_serve(tmp_path: Path) -> None:
+    project = flow(tmp_path, "[python/nowhere_at_all:reply, sim/a]")
+    assert "left out, python/nowhere_at_all:reply: the module nowhere_at_all cannot be" in project.succeeds("run").err
+
+
 def test_an_ollama_that_is_not_there_is_found_where_the_environment_says_it_is(
     tmp_path: Path, closed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,7 +62,7 @@ def test_the_schema_is_the_format_of_the_output_beside_the_authors_effort() -> N
     built = anthropic.build(request, THERE, NOTHING)
     form = {"type": "json_schema", "schema": CLOSED}
     assert _body(built.http.body)["output_config"] == {"effort": "low", "format": form}
-    assert built.lowered == ("Anthropic is not asked for `minLength` at /properties/a.",)
+    assert built.lowered == ("not for `minLength` at /properties/a",)
 
 
 def test_where_the_format_is_refused_a_tool_is_forced_and_where_that_is_nothing_is_asked() -> None:

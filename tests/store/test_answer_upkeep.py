@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -74,12 +75,40 @@ def test_verify_puts_aside_what_is_damaged_and_writes_what_is_missing(room: Call
     assert (again.sound, again.corrupt, again.rewritten) == (4, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("how", "kept"), [("changed", True), ("cut", True), ("empty", False), ("foreign", False), ("swapped", False)]
+)
+def test_a_file_that_verify_writes_again_keeps_what_was_asked_if_the_damaged_one_still_tells(
+    room: CallRoom, backed: Cache, how: str, kept: bool
+) -> None:
+    task = room.task()
+    room.buy(task, body=b"paid")
+    key = intent(task).key
+    backed.put(key, REQUEST, answer(b"paid"))
+    damage(backed.file(key), how)
+    assert verify(backed).rewritten == 1
+    assert json.loads(backed.file(key).read_bytes())["request"] == (REQUEST if kept else None)
+    assert backed.read(key) == answer(b"paid")
+
+
+def test_what_a_run_put_aside_earlier_still_tells_verify_what_was_asked(room: CallRoom, backed: Cache) -> None:
+    task = room.task()
+    room.buy(task, body=b"paid")
+    key = intent(task).key
+    backed.put(key, REQUEST, answer(b"paid"))
+    damage(backed.file(key), "cut")
+    assert backed.get(key) == answer(b"paid")
+    assert not backed.file(key).exists()
+    assert verify(backed).rewritten == 1
+    assert json.loads(backed.file(key).read_bytes())["request"] == REQUEST
+
+
 def test_verify_writes_more_missing_files_than_a_page(room: CallRoom, backed: Cache) -> None:
     with room.database.transaction():
         for number in range(600):
             row = (number, key_of(str(number)), 200, "[]", "raw", b"paid", 1.0, 1.0)
             room.database.run("insert_answer", row)
-            usual = (number, room.run_no, *[None] * 9, 0, "exact", 0, 0.0, 0.0, 1.0)
+            usual = (number, room.run_no, *[None] * 9, 0, "exact", 0, 0.0, 0.0, 1.0, None, None)
             room.database.run("insert_call_end", usual)
     assert verify(backed).rewritten == 600
     assert stats(backed, 0.0).journal_only == 0

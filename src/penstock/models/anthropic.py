@@ -95,9 +95,9 @@ def _structure(
         return {"output_config": {**bodies.fields(body.get("output_config")), "format": form}}, lowered.said
     hindrance = _hindrance(schema, body, dropped)
     if hindrance:
-        return {}, (f"Anthropic is not asked to hold to the schema: {hindrance}.",)
+        return {}, (f"nothing of it, since {hindrance}",)
     tool: dict[str, Json] = {"name": _TOOL, "description": "Takes the answer.", "input_schema": schema}
-    loose = "Anthropic is asked for the schema as a tool's input, which it does not hold the model to."
+    loose = "it is a tool's input, which the model is not held to"
     return {"tools": [tool], "tool_choice": {"type": "tool", "name": _TOOL}}, (loose,)
 
 

@@ -71,7 +71,6 @@ _HARD_PATTERN = re.compile(r"\(\?[=!<>]|\\[1-9bBpPkAzZG]")
 class Dialect:
     """What of JSON Schema a provider can hold its model to."""
 
-    provider: str
     all_required: bool
     recursive: bool
     bounds: bool
@@ -79,16 +78,15 @@ class Dialect:
     most_items: int | None = None
 
 
-OPENAI = Dialect("OpenAI", all_required=True, recursive=True, bounds=True, formats=frozenset(_FORMATS))
-ANTHROPIC = Dialect(
-    "Anthropic", False, recursive=False, bounds=False, formats=frozenset((*_FORMATS, "uri")), most_items=1
-)
+OPENAI = Dialect(all_required=True, recursive=True, bounds=True, formats=frozenset(_FORMATS))
+ANTHROPIC = Dialect(False, recursive=False, bounds=False, formats=frozenset((*_FORMATS, "uri")), most_items=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """`schema` is None where the server cannot be asked. `said` tells, a sentence each, what it is not asked.
+    """`schema` is None where the server cannot be asked. `said` tells, some words each, what it is not asked.
 
+    They follow words that name the model: many servers speak one provider's protocol, and none is meant by its name.
     `nullable` tells that optional properties have become nullable: answers are to be lifted.
     """
 
@@ -125,7 +123,7 @@ def _remembered(key: _Same, dialect: Dialect) -> Lowered:
         defs = _definitions(root, work)
     except (Unsayable, RecursionError) as error:
         why = str(error) if isinstance(error, Unsayable) else "it is nested too deeply"
-        return Lowered(None, (f"{dialect.provider} is not asked to hold to the schema: {why}.",))
+        return Lowered(None, (f"nothing of it, since {why}",))
     schema = {**root, "$defs": defs} if defs else root
     return Lowered(schema, work.sentences(), work.nullable)
 
@@ -147,9 +145,8 @@ class _Work:
             places.append(at)
 
     def sentences(self) -> tuple[str, ...]:
-        name = self.dialect.provider
         return tuple(
-            f"{name} is not asked for `{keyword}` at {', '.join(_place(at) for at in places)}."
+            f"not for `{keyword}` at {', '.join(_place(at) for at in places)}"
             for keyword, places in sorted(self.left_out.items())
         )
 

@@ -52,7 +52,7 @@ class Functions:
 
     async def _call(self, name: str, body: bytes) -> bytes | Fault:
         if name not in self._loading:
-            self._loading[name] = _in_thread(lambda: _load(name, self._folder))
+            self._loading[name] = _in_thread(lambda: function_of(name, self._folder))
         function = await asyncio.shield(self._loading[name])
         if isinstance(function, Fault):
             return function
@@ -65,6 +65,28 @@ class Functions:
             begun = returned
             returned = await _awaited(name, lambda _: begun, asked)
         return returned if isinstance(returned, Fault) else _response(name, returned)
+
+
+def function_of(name: str, folder: Path | None) -> Function | Fault:
+    """The function `pkg.module:function`, or why there is none. Its module is imported now, if it was not before."""
+    module_name, _, path = name.partition(":")
+    if not module_name or not path:
+        return Fault(FaultClass.DENIED, f"python/{name} names no function: write python/pkg.module:function")
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.append(str(folder))  # last, so that a file there cannot hide a module that we need
+    try:
+        found: Any = importlib.import_module(module_name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a user's module may raise anything, SystemExit included
+        advice = f"put it beside the workflow file, or install it for {sys.executable}"
+        advice = advice if isinstance(error, ModuleNotFoundError) else "try to import it in Python"
+        return Fault(FaultClass.DENIED, f"the module {module_name} cannot be imported: {_told(error)}; {advice}")
+    for part in path.split("."):
+        if not hasattr(found, part):
+            return Fault(FaultClass.DENIED, f"the module {module_name} has no {path}")
+        found = getattr(found, part)
+    return found if callable(found) else Fault(FaultClass.DENIED, f"{path} in {module_name} cannot be called")
 
 
 def _in_thread(work: Callable[[], Any]) -> asyncio.Future[Any]:
@@ -87,26 +109,6 @@ def _in_thread(work: Callable[[], Any]) -> asyncio.Future[Any]:
 
     threading.Thread(target=run, name="penstock-python-model", daemon=True).start()
     return future
-
-
-def _load(name: str, folder: Path | None) -> Function | Fault:
-    """The function, or why there is none."""
-    module_name, _, path = name.partition(":")
-    if not module_name or not path:
-        return Fault(FaultClass.DENIED, f"python/{name} names no function: write python/pkg.module:function")
-    if folder is not None and str(folder) not in sys.path:
-        sys.path.append(str(folder))  # last, so that a file there cannot hide a module that we need
-    try:
-        found: Any = importlib.import_module(module_name)
-    except BaseException as error:  # noqa: BLE001 - a user's module may raise anything, SystemExit included
-        advice = f"put it beside the workflow file, or install it for {sys.executable}"
-        advice = advice if isinstance(error, ModuleNotFoundError) else "try to import it in Python"
-        return Fault(FaultClass.DENIED, f"the module {module_name} cannot be imported: {_told(error)}; {advice}")
-    for part in path.split("."):
-        if not hasattr(found, part):
-            return Fault(FaultClass.DENIED, f"the module {module_name} has no {path}")
-        found = getattr(found, part)
-    return found if callable(found) else Fault(FaultClass.DENIED, f"{path} in {module_name} cannot be called")
 
 
 def _called(name: str, function: Function, asked: object) -> object:

@@ -36,7 +36,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A request as a provider wants it. `lowered` says, a sentence each, what of the schema the server is not asked."""
+    """A request as a provider wants it. `lowered` says, some words each, what of the schema the server is not asked."""
 
     http: HttpRequest
     lowered: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ VERSION = 1
 
 _TAIL = b'"sha256":"%s"}\n'
 _TAIL_BYTES = len(_TAIL % bytes(64))
+_REQUEST = b'"request":'
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -44,6 +45,22 @@ def decode(text: bytes, key: bytes) -> Answer:
         return Answer(int(told["status"]), headers, body, float(told["at"]), float(told["elapsed_s"]))
     except (KeyError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
         raise ValueError(f"it is not as Penstock writes it ({type(error).__name__})") from error
+
+
+def request_in(text: bytes, key: bytes) -> Mapping[str, object] | None:
+    """What was asked, as far as a file that may be damaged still tells; None if it does not, or is another key's.
+
+    Nothing but the line of the request is read: a file that was cut off has that line, since the body comes after it.
+    """
+    lines = text.split(b"\n")
+    asked = next((line for line in lines if line.startswith(_REQUEST)), None)
+    if asked is None or b'"key":"%s",' % key.hex().encode() not in lines:
+        return None
+    try:
+        told = json.loads(asked[len(_REQUEST) :].removesuffix(b","))
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, dict) else None
 
 
 def _body(body: bytes) -> str:

@@ -8,12 +8,13 @@ refuses by itself while a run has a living owner, and looks once more at the fil
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.core.errors import OperatorError
-from penstock.store.answer_file import decode
+from penstock.store.answer_file import decode, request_in
 from penstock.store.answers import TEMPORARY, AnswerFiles
 from penstock.store.call_rows import answer_of
 from penstock.store.database import Database, Row
@@ -72,8 +73,9 @@ def stats(cache: AnswerFiles, now: float) -> Stats:
 
 
 def verify(cache: AnswerFiles, on_progress: Callable[[int], None] = lambda done: None) -> Verified:
-    """Reads every file, puts corrupt ones aside and writes what is missing from the journal, without its request.
+    """Reads every file, puts corrupt ones aside and writes what is missing from the journal.
 
+    The journal does not know what was asked: that is taken from a file that was put aside, if one still tells.
     `on_progress` hears after each file how many were read. OSError if a file cannot be written.
     """
     sound = corrupt = rewritten = 0
@@ -83,10 +85,11 @@ def verify(cache: AnswerFiles, on_progress: Callable[[int], None] = lambda done:
         else:
             corrupt += 1
         on_progress(sound + corrupt)
+    aside = _aside(cache)
     for row in _without_file(cache):
         answer = cache.journalled(row["key"])
         assert answer is not None
-        cache.write(row["key"], None, answer)
+        cache.write(row["key"], _request(row["key"], aside[row["key"].hex()]), answer)
         rewritten += 1
     return Verified(sound, corrupt, rewritten)
 
@@ -121,6 +124,20 @@ def _without_file(cache: AnswerFiles) -> Iterator[Row]:
     while cache.database is not None and (rows := cache.database.all("answer_keys_after", (after, PAGE))):
         yield from (row for row in rows if not os.path.exists(cache.path_of(row["key"])))
         after = rows[-1]["key"]
+
+
+def _aside(cache: AnswerFiles) -> defaultdict[str, list[Path]]:
+    """The files that were put aside, by the key in their name."""
+    found: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in cache.corrupt.iterdir() if cache.corrupt.is_dir() else ():
+        found[path.name[:64]].append(path)
+    return found
+
+
+def _request(key: bytes, aside: Sequence[Path]) -> Mapping[str, object] | None:
+    """What was asked, from the first of these files that tells."""
+    told = (request_in(path.read_bytes(), key) for path in aside)
+    return next((request for request in told if request is not None), None)
 
 
 def _pages(database: Database) -> Iterator[list[Row]]:
