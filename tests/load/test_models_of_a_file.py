@@ -134,3 +134,28 @@ def test_an_address_that_is_none_is_refused(loaded: Load, url: str) -> None:
     with pytest.raises(WorkflowError) as caught:
         loaded(f'name: x\nmodels: {{a: {{model: openai/a, base_url: "{url}"}}}}{STEPS}')
     assert len(caught.value.problems) == 1
+
+
+def test_the_rates_of_a_model_and_the_longest_wait_for_its_server_are_read(loaded: Load) -> None:
+    first, second = loaded(
+        "name: x\nmodels:\n"
+        "  large: {model: openai/gpt-4o, rpm: 500, tpm: 200000, concurrency: 32, max_wait: 1.5m}\n"
+        "  never: {model: openai/gpt-4o, max_wait: 0s}" + STEPS
+    ).models
+    assert first == Model("large", "openai", "gpt-4o", rpm=500, tpm=200_000, concurrency=32, max_wait_s=90.0)
+    assert (second.rpm, second.tpm, second.max_wait_s) == (None, None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("written", "wrong"),
+    [
+        ("rpm: 0", "`models.a.rpm` must be a whole number of at least 1, not the number 0"),
+        ("tpm: 90k", '`models.a.tpm` must be a whole number of at least 1, not the text "90k"'),
+        ("max_wait: 60", "`models.a.max_wait` must be a duration such as `300ms`, `30s`, `5m`, `2h` or `1d`"),
+    ],
+)
+def test_a_rate_that_is_none_is_refused(loaded: Load, written: str, wrong: str) -> None:
+    with pytest.raises(WorkflowError) as caught:
+        loaded(f"name: x\nmodels: {{a: {{model: openai/gpt-4o, {written}}}}}" + STEPS)
+    (problem,) = caught.value.problems
+    assert problem.message.startswith(wrong)

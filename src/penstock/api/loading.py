@@ -11,7 +11,6 @@ from pathlib import Path
 from penstock.core.errors import OperatorError, UsageError
 from penstock.core.workflow import Workflow
 from penstock.load.build import load as build
-from penstock.load.dotenv import read as read_dotenv
 
 NAMES = ("workflow.yaml", "workflow.yml", "penstock.yaml", "penstock.yml")
 """What a workflow file is called where only its folder is named, in this order."""
@@ -70,24 +69,7 @@ def schema_text() -> str:
 
 
 def secrets(workflow: Workflow) -> dict[str, str]:
-    """The values of all secrets that the workflow declares and the environment or `.env` has.
+    """The values of the secrets that the workflow declares (`penstock.api.secrets`)."""
+    from penstock.api.secrets import values_of
 
-    OperatorError names those that a step asks for and nobody has.
-    """
-    file = workflow.folder / ".env"
-    listed = read_dotenv(file) if workflow.secrets and file.is_file() else {}
-    values = {name: os.environ.get(name) or listed.get(name) or "" for name in workflow.secrets}
-    asked = {name: step.id for step in workflow.steps for name in step.secrets}
-    missing = [f"{name} (step {step_id})" for name, step_id in asked.items() if not values.get(name)]
-    if missing:
-        raise OperatorError(
-            f"no value for the secret {', '.join(missing)}",
-            f"set it in the environment, or in {file.name} beside the workflow",
-        )
-    short = [name for name, value in values.items() if value and len(value) < 8]
-    if short:
-        raise OperatorError(
-            f"the secret {', '.join(short)} is shorter than eight characters: it could not be told from ordinary text",
-            "use a longer secret, or declare it under `env` if it is none",
-        )
-    return {name: value for name, value in values.items() if value}
+    return values_of(workflow)

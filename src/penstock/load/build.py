@@ -13,7 +13,8 @@ from pathlib import Path
 
 from penstock.core.errors import WorkflowError
 from penstock.core.workflow import Step, Target, Workflow
-from penstock.load import files, source, tree
+from penstock.load import files, secrets, source, tree
+from penstock.load.budgets import budget
 from penstock.load.catalogue import Catalogue
 from penstock.load.draft import Draft, Surroundings, draft
 from penstock.load.env import Variables, declare
@@ -65,9 +66,9 @@ def _workflow(
     on_disk: bool,
 ) -> Workflow:
     findings = fields.findings
-    secrets = tuple(dict.fromkeys(scalar.text for scalar in fields.scalars("secrets")))
+    sources_of_secrets, secret_names = secrets.sources(fields), secrets.names(fields)
     settable = overrides if fields.node("env") or not fields.mapping.get("env") else {}
-    variables = declare(fields.node("env"), Variables(environ, frozenset(secrets)), findings, settable)
+    variables = declare(fields.node("env"), Variables(environ, secret_names), findings, settable)
     catalogue = Catalogue(fields.mapping.get("models"), variables, findings)
     sources = Sources(catalogue, texts, Schemas(texts, findings))
     drafts = _drafts(fields, variables, sources, findings)
@@ -88,11 +89,21 @@ def _workflow(
         steps=tuple(_finished(one, order, names, writers) for one in drafts),
         description=fields.text("description") or "",
         env=variables.entries,
-        secrets=secrets,
+        secrets=tuple(source.name for source in sources_of_secrets),
         outputs=tuple(sorted(names.outputs.items())),
         models=catalogue.models,
         texts=texts.read,
+        budget=budget(fields),
+        secret_sources=sources_of_secrets,
+        allow_hosts=_hosts(fields),
     )
+
+
+def _hosts(fields: Fields) -> tuple[str, ...] | None:
+    """The entries of `allow_hosts`; None where the file says nothing, and an empty list allows none."""
+    if fields.node("allow_hosts") is None:
+        return None
+    return tuple(dict.fromkeys(scalar.text for scalar in fields.scalars("allow_hosts")))
 
 
 def _drafts(fields: Fields, variables: Variables, sources: Sources, findings: Findings) -> list[Draft]:

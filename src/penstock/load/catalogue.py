@@ -73,6 +73,7 @@ class Catalogue:
             return None
         self._must_fit(fields, split[0])
         key = KEY_REFERENCE.fullmatch(fields.text("api_key") or "")
+        max_wait = fields.text("max_wait")
         return Model(
             name,
             *split,
@@ -84,6 +85,9 @@ class Catalogue:
             context_tokens=fields.whole("context"),
             concurrency=fields.whole("concurrency"),
             rates=_rates(fields),
+            rpm=fields.whole("rpm"),
+            tpm=fields.whole("tpm"),
+            max_wait_s=seconds(max_wait) if max_wait else None,
         )
 
     def _provider(self, scalar: Scalar) -> tuple[str, str] | None:

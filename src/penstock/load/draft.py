@@ -8,6 +8,7 @@ from pathlib import Path
 from penstock.core.generation import Generate, Verify
 from penstock.core.workflow import Need, Script, Shell, Source, Step, StepSource
 from penstock.load import tree
+from penstock.load.budgets import budget, note_of_a_command
 from penstock.load.env import Variables, declare, expand
 from penstock.load.fields import Fields
 from penstock.load.findings import Findings
@@ -96,6 +97,7 @@ def draft(node: tree.Mapping, step_id: str, around: Surroundings, findings: Find
     step = replace(step, spec=Shell(script or _NO_SCRIPT, said.interpreter))
     _judge(step, fields)
     judge_command(fields)
+    note_of_a_command(fields)
     _judge_cache(step, script, fields, spelling)
     inputs = located(fields, "inputs", variables, around.folder)
     texts = of_script(script, spelling, findings.document) if script and spelling else ()
@@ -140,6 +142,7 @@ def _step(fields: Fields, step_id: str, said: Settings, variables: Variables, ar
         idempotent=fields.flag("idempotent") is not False,
         keep=around.keep + bare(keep),
         replace=around.replace + bare(place),
+        budget=budget(fields),
     )
 
 

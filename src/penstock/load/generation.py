@@ -72,13 +72,15 @@ class Reading:
             attempts=fields.whole("attempts") or _ATTEMPTS,
             shrink=shrink,
             cache=fields.text("cache") or "use",
+            mask=fields.text("mask") != "off",
         )
 
     def verify(self, fields: Fields) -> Verify:
         """The step, with as much of the contract as is sound."""
         self._declare(fields.inner("vars"))
         contract = self._contract(fields)
-        return Verify(contract, tuple(self._vars.items()), fields.text("cache") or "use")
+        cache, mask = fields.text("cache") or "use", fields.text("mask") != "off"
+        return Verify(contract, tuple(self._vars.items()), cache, mask)
 
     def _declare(self, fields: Fields | None) -> None:
         """`vars`: texts, or what is in the files that they name."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from penstock.load.budgets import Budget
+from penstock.load.hosts import HOSTS
 from penstock.load.model_keys import GENERATE, MODELS, TRIED, VERIFY
+from penstock.load.secrets import Declared
 from penstock.load.shapes import Choice, Duration, Flag, Literal, Shape, Text, Version, Whole
-from penstock.load.structures import Either, Key, Keyed, Later, Listed, Record, Rows
+from penstock.load.structures import Either, Key, Keyed, Listed, Record, Rows
 
 ID = r"[A-Za-z_][A-Za-z0-9_-]*"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -24,19 +27,7 @@ def _either(text: Shape, listed: Shape, expects: str) -> Either:
 
 _PATHS = Listed(_PATH, "a list of paths")
 _SECRETS = Listed(_VARIABLE_NAME, "a list of names")
-_DECLARED_SECRETS = Listed(
-    Either(
-        {
-            "text": _VARIABLE_NAME,
-            "mapping": Later(
-                "secrets from a command or a keyring",
-                "write the name alone, and put the value in the environment or in `.env`",
-            ),
-        },
-        _VARIABLE_NAME.expects,
-    ),
-    "a list of names",
-)
+_DECLARED_SECRETS = Listed(Declared(_VARIABLE_NAME), "a list of names")
 _ENV = Keyed(
     Literal(),
     "a mapping of names to texts",
@@ -149,6 +140,7 @@ STEP = Record(
             Flag(), "Whether to stop at the first failure that is one too many, instead of trying all items."
         ),
         "idempotent": Key(Flag(), "false: a task that a crash interrupted is not run again without a person's word."),
+        "budget": Key(Budget(), "The most that this step's model calls may use; `when_exceeded` says what then."),
         **_SHARED,
         **_OWNED,
     },
@@ -156,7 +148,6 @@ STEP = Record(
         **{kind: f"`{kind}` steps" for kind in ("route", "approve")},
         "gateway": "the model gateway (`gateway`)",
         "placement": "`placement`",
-        "budget": "budgets (`budget`)",
     },
     example="a step begins with `- id: NAME`, and `run: COMMAND` stands below it",
     one_of=("run", "generate", "verify", "route", "approve"),
@@ -181,8 +172,14 @@ WORKFLOW = Record(
         "description": Key(Text(), "What the workflow is for."),
         "env": Key(_ENV, "Variables of every step's command. `${NAME}` is an earlier one, or the environment's."),
         "secrets": Key(
-            _DECLARED_SECRETS, "Names; the values come from the environment or `.env` and go only to steps that ask."
+            _DECLARED_SECRETS,
+            "Names, or `{NAME: {command: …}}`, `{NAME: {keyring: …}}`. The values of names alone come from the "
+            "environment or `.env`. They go only to steps that ask.",
         ),
+        "allow_hosts": Key(
+            HOSTS, "The only hosts at which models may be called: `HOST`, `HOST:PORT`, `*.DOMAIN`. All otherwise."
+        ),
+        "budget": Key(Budget(), "The most that a run's model calls may use; `when_exceeded` says what then."),
         "models": Key(MODELS, "Models by names of your own: PROVIDER/MODEL, or a mapping with `model`."),
         "defaults": Key(
             Record("`defaults`", _SHARED, later={"gateway": "the model gateway (`gateway`)"}),
@@ -194,10 +191,8 @@ WORKFLOW = Record(
         ),
     },
     later={
-        "budget": "budgets (`budget`)",
         "sample": "sampling (`sample`)",
         "gateway": "the model gateway (`gateway`)",
-        "allow_hosts": "`allow_hosts`",
     },
     elsewhere={"jobs": "steps", "tasks": "steps", "environment": "env", "vars": "env"},
 )

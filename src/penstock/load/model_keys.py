@@ -67,6 +67,9 @@ _MODEL = Record(
         "api_key": Key(KeyReference(), "`${NAME}`: the variable, of the environment or `.env`, that holds its key."),
         "price": Key(_PRICE, "Dollars per million tokens, where they are not the provider's list prices."),
         "concurrency": Key(Whole(1), "The most requests that are in flight to it at once."),
+        "rpm": Key(Whole(1), "The most requests a minute."),
+        "tpm": Key(Whole(1), "The most tokens a minute, those that it reads and those that it writes."),
+        "max_wait": Key(Duration(), "The longest wait that its server may ask for; then the next model is asked."),
         "placement": Key(
             Choice(("local", "remote")), "Whether its server counts as ours; otherwise its address decides."
         ),
@@ -80,11 +83,6 @@ _MODEL = Record(
         "error_500": Key(Share(), "sim: the chance of a 500 response."),
         "latency": Key(Duration(), "sim: how long a response takes."),
         "seed": Key(Whole(0), "sim: the number that everything is drawn from."),
-    },
-    later={
-        "rpm": "rates of requests (`rpm`)",
-        "tpm": "rates of tokens (`tpm`)",
-        "max_wait": "limits on hinted waits (`max_wait`)",
     },
     elsewhere={
         "url": "base_url",
@@ -157,6 +155,10 @@ _SHARED = {
         Choice(CACHE_MODES),
         "use: answers that were bought are used again; refresh: buy anew; only: never buy; off: neither.",
     ),
+    "mask": Key(
+        Choice(("on", "off")),
+        "off: keys of known formats go into prompts to models elsewhere as they are. on otherwise.",
+    ),
 }
 _RUNG = Record(
     "a rung of `shrink`",
@@ -184,14 +186,13 @@ GENERATE = Record(
         ),
         **_SHARED,
     },
-    later={"accept_when": "`accept_when`", "route": "routing (`route`)", "mask": "masking (`mask`)"},
+    later={"accept_when": "`accept_when`", "route": "routing (`route`)"},
     elsewhere={"models": "model", "template": "prompt", "retries": "attempts", "temperature": "params"},
     example="write `generate: {model: PROVIDER/MODEL, prompt: …}`",
 )
 VERIFY = Record(
     "`verify`",
     {**_CONTRACT, **_SHARED},
-    later={"mask": "masking (`mask`)"},
     some_of=("schema", "checks", "judge"),
     elsewhere={"contract": "schema", "rubric": "judge"},
     example="write `verify: {schema: PATH}`",
