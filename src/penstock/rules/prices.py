@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from penstock.core.calls import Cost, CostStatus, Usage
 from penstock.core.models import Price
 
+_SCALE = 10**9
 
 def cost(usage: Usage | None, price: Price | None, status: CostStatus = CostStatus.EXACT) -> Cost:
     """What a call cost, rounded up once, at the end; unknown without a usage or a price, and never 0 then.
@@ -29,7 +31,20 @@ def cost(usage: Usage | None, price: Price | None, status: CostStatus = CostStat
         (write, _or_input(price.cache_write, price)),
         (max(0, usage.output_tokens), price.output),
     )
-    return Cost(math.ceil(sum(tokens * Fraction(each) for tokens, each in parts)), status)
+    try:
+        micros = -(-sum(tokens * _scaled(each) for tokens, each in parts) // _SCALE)
+    except ArithmeticError:  # a price with more digits than any real one
+        micros = math.ceil(sum(tokens * Fraction(each) for tokens, each in parts))
+    return Cost(micros, status)
+
+
+@lru_cache(maxsize=256)
+def _scaled(price: Decimal) -> int:
+    """The price as a whole number of 1/_SCALE micro-dollars. ArithmeticError if it is none."""
+    scaled = Fraction(price) * _SCALE
+    if scaled.denominator != 1:
+        raise ArithmeticError
+    return scaled.numerator
 
 
 def _or_input(cached: Decimal | None, price: Price) -> Decimal:
