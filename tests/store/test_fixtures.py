@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from penstock.core.canon import Json
+from penstock.core.canon import Json, parse
 from penstock.core.errors import Place
 from penstock.core.generation import Contract, Generate, Template, Verify
 from penstock.core.models import Model
 from penstock.core.work import Attempt, Item, Outcome, Record, Verdict
-from penstock.core.workflow import Step
+from penstock.core.workflow import Step, StepSource
 from penstock.store import fixtures
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout
@@ -76,6 +76,7 @@ def test_a_fixture_tells_the_input_the_command_and_every_attempt(room: Room) -> 
     assert told == {
         "step": "a",
         "key": row.key,
+        "i": 3,
         "verdict": "failed",
         "signature": 'failed | exit | exit status # | KeyError: "…"',
         "reason": "exit status 1",
@@ -216,7 +217,7 @@ def test_a_fixture_of_an_answer_tells_the_prompt_every_try_and_the_last_answer(a
     assert told["answer"] == '{"n": "여"}'
     assert {"command", "values"} & set(told) == set()
     assert [name for name in told if name not in ("prompt", "tries")] == [
-        "step", "key", "verdict", "signature", "reason", "input", "answer", "attempts", "run", "workflow",
+        "step", "key", "i", "verdict", "signature", "reason", "input", "answer", "attempts", "run", "workflow",
     ]  # fmt: skip
 
 
@@ -236,3 +237,80 @@ def test_a_fixture_of_a_verify_step_has_the_verdict_record_as_its_answer(room: R
     told = fail_asking(room, item(3), record=record)
     assert told["answer"] == {"ok": False, "id": "r7", "errors": [], "score": 1.5}
     assert {"command", "values", "prompt", "tries"} & set(told) == set()
+
+
+# --- read again --------------------------------------------------------------------------------
+
+
+def only(room: Room) -> fixtures.Fixture:
+    """The one fixture there is."""
+    (found,) = fixtures.index(room.layout.fixtures)
+    assert isinstance(found, fixtures.Fixture)
+    return found
+
+
+@pytest.mark.parametrize("body", [b'{"n": 1.10}', "한국어".encode(), b"\xff\x00", b" ", b'{"a":"\\ud83d"}', b"a\r\n"])
+def test_an_input_is_read_back_to_the_byte(room: Room, body: bytes) -> None:
+    room.fail(item(7, body), stderr="boom")
+    found = only(room)
+    assert (found.input, found.index, found.run, found.regression) == (body, 7, "r1", False)
+    assert (found.step_id, found.key, found.origin, found.chain) == ("a", item(7, body).key, None, None)
+    assert found.signature == "failed | exit | exit status # | boom"
+
+
+def test_a_signature_is_reckoned_by_todays_rule(room: Room) -> None:
+    row = item(0)
+    room.fail(row, stderr="boom 12")
+    path = room.folder / f"{row.key}.json"
+    path.write_text(json.dumps(room.read(row) | {"signature": "failed | exit | by an older rule"}))
+    assert only(room).signature == "failed | exit | exit status # | boom #"
+
+
+def test_a_fixture_of_before_is_read_without_its_place(room: Room) -> None:
+    row = item(4)
+    room.fail(row)
+    path = room.folder / f"{row.key}.json"
+    path.write_text(json.dumps({name: value for name, value in room.read(row).items() if name not in ("i", "run")}))
+    assert (only(room).index, only(room).run) == (None, None)
+
+
+def test_names_above_the_item_are_kept_for_a_model_step_with_numbers_as_written(asking: Room) -> None:
+    asking.step = replace(asking.step, foreach=StepSource("above", None))
+    task = take(asking.journal, asking.step_no, item(0))
+    names = {"item": 1, "origin": parse('{"x":1.10}'), "chain": {"above": parse('"\\u00e9"'), "gone": None}}
+    outcome = ended(replace(task, names=names), Verdict.REJECTED, None, "schema", "no", "")
+    fixtures.keep(asking.journal, asking.layout.fixtures, asking.step, asking.step_no, RUN, outcome)
+    found = only(asking)
+    assert (found.origin, found.chain) == ('{"x":1.10}', {"above": '"é"', "gone": "null"})
+
+
+def test_what_is_no_fixture_is_named_with_the_reason(room: Room) -> None:
+    room.fail(item(0))
+    for name, text in (("half", "{"), ("list", "[]"), ("bare", "{}"), ("odd", '{"input": {"base64": "\u00e9"}}')):
+        (room.folder / f"{name}.json").write_text(text)
+    (room.folder / ".x.json.part").write_text("")
+    found = [one for one in fixtures.index(room.layout.fixtures) if isinstance(one, fixtures.Unreadable)]
+    assert sorted(one.key for one in found) == ["bare", "half", "list", "odd"]
+    assert all(one.why for one in found)
+
+
+def test_a_promoted_fixture_is_a_regression_that_tells_each_promotion(room: Room) -> None:
+    for number in range(2):
+        row = item(number, b"same", occurrence=number)
+        room.fail(row, reason=f"{'other ' * number}reason")
+        target = fixtures.promote(only_failure(room), 1_700_000_000.0 + number, f"replay-{number}")
+    found = only(room)
+    assert (found.path, found.regression, found.signature) == (target, True, "failed | exit | other reason")
+    assert target == room.layout.fixtures.parent / "regressions" / "a" / f"{item(0, b'same').key}.json"
+    assert json.loads(target.read_bytes())["promoted"] == [
+        {"at": "2023-11-14T22:13:20.000Z", "run": "replay-0", "signature": "failed | exit | reason"},
+        {"at": "2023-11-14T22:13:21.000Z", "run": "replay-1", "signature": "failed | exit | other reason"},
+    ]
+    assert room.kept() == []
+
+
+def only_failure(room: Room) -> fixtures.Fixture:
+    """The one fixture that is no regression."""
+    (found,) = [one for one in fixtures.index(room.layout.fixtures) if not one.regression]
+    assert isinstance(found, fixtures.Fixture)
+    return found

@@ -12,14 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from penstock.core.calls import Fault
 from penstock.core.errors import OperatorError
 from penstock.core.generation import Generate, Verify
 from penstock.core.models import Model
 from penstock.core.views import Options
 from penstock.core.workflow import Workflow
 from penstock.load.dotenv import read as read_dotenv
-from penstock.models.adapters import ADAPTERS
 from penstock.models.wire import KEY_VARIABLES, Endpoint
+from penstock.rules.hosts import refused_host
 
 ADDRESSES = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL", "ollama": "OLLAMA_HOST"}
 """Where the environment may say that a provider is elsewhere, as the providers' own clients read it."""
@@ -54,7 +55,7 @@ def cast(workflow: Workflow, secrets: Mapping[str, str], options: Options, activ
         if isinstance(spec, (Generate, Verify)):
             mode = options.cache or spec.cache
             unasked = mode == "only" or step.id not in active
-            ready = _Ready(step.id, environ, options.simulate, unasked, endpoints, lacking, looked_at)
+            ready = _Ready(step.id, environ, options.simulate, unasked, endpoints, lacking, looked_at, workflow)
             step = replace(step, spec=replace(ready.spec(spec), cache=mode))
         steps.append(step)
     return Cast(replace(workflow, steps=tuple(steps)), endpoints, tuple(lacking.values()))
@@ -79,6 +80,7 @@ class _Ready:
     endpoints: dict[str, Endpoint]
     lacking: dict[str, str]
     looked_at: set[str]
+    workflow: Workflow
 
     def spec(self, spec: Generate | Verify) -> Generate | Verify:
         """The same, with the models that can be asked, where they can be asked."""
@@ -108,13 +110,16 @@ class _Ready:
         return self.environ.get(ADDRESSES.get(model.provider, ""))
 
     def _can_be_asked(self, model: Model) -> bool:
+        from penstock.models.adapters import ADAPTERS
+
         key, lack = self._key(model)
         endpoint = self.endpoints.setdefault(model.name, ADAPTERS[model.provider].endpoint(model.base_url, key))
         if self.unasked:
             return True
         if model.name not in self.looked_at:
             self.looked_at.add(model.name)
-            lack = lack or self._unreachable(model, endpoint)
+            lack = self._refused(model, endpoint) or lack or self._unreachable(model, endpoint)
+            lack = lack or self._no_function(model)
             if lack is not None:
                 self.lacking[model.name] = f"{model.name}: {lack}"
         return model.name not in self.lacking
@@ -128,6 +133,22 @@ class _Ready:
             return None, None
         value = self.environ.get(name)
         return (value, None) if value else (None, f"{name} is not set")
+
+    def _no_function(self, model: Model) -> str | None:
+        """Why a function of the user's cannot be called; what is there is imported."""
+        if model.provider != "python":
+            return None
+        from penstock.models.transport_python import function_of
+
+        found = function_of(model.served, self.workflow.folder)
+        return found.message if isinstance(found, Fault) else None
+
+    def _refused(self, model: Model, endpoint: Endpoint) -> str | None:
+        """Why the workflow does not let the model be called where it is."""
+        if model.provider in ("sim", "python"):
+            return None
+        host = refused_host(self.workflow.allow_hosts, endpoint.url)
+        return f"`allow_hosts` does not list {host}" if host is not None else None
 
     def _unreachable(self, model: Model, endpoint: Endpoint) -> str | None:
         """Why a server of one's own does not answer. Nobody knocks at the providers' own, or past a proxy."""

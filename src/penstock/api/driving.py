@@ -14,8 +14,8 @@ from pathlib import Path
 from penstock.api.asking import Cast
 from penstock.api.clock import CLOCK
 from penstock.api.folder import processors
+from penstock.api.masking import MaskedListener
 from penstock.core.errors import OperatorError
-from penstock.core.models import Model
 from penstock.core.seams import Listener
 from penstock.core.states import RunState
 from penstock.core.views import Options, RunView
@@ -24,27 +24,20 @@ from penstock.engine.local import LocalBackend
 from penstock.engine.names import Names
 from penstock.engine.scheduler import Scheduler
 from penstock.engine.site import Site
-from penstock.kinds.asking import models_of, prepare_asking
 from penstock.kinds.forking import SlotShell
 from penstock.kinds.groups import Groups, Supervisor, watched
 from penstock.kinds.permits import Permit
 from penstock.kinds.shell_process import keep_descriptors
 from penstock.kinds.tools import Tools
-from penstock.models.client import Client
-from penstock.models.pricelist import data_version
-from penstock.models.pricing import is_listed
-from penstock.models.transport import Transport
+from penstock.rules.adapting import CEILING
 from penstock.store import facts, targets
-from penstock.store.answers import AnswerFiles
-from penstock.store.calls import CallJournal
 from penstock.store.database import DatabaseError, Row
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout
 from penstock.store.process import this_process
 
-SIMULATED = "simulated: every answer comes from the simulator, and nothing is billed"
-CALLS_AT_ONCE = 16
-"""So many tasks of a model step at once, if nobody says otherwise."""
+CALLS_AT_ONCE = CEILING
+"""So many tasks of a model step at once, if nobody says otherwise; the servers' limits tell how many are sent."""
 TERM_S = 10.0
 """After SIGTERM or SIGHUP, what is in flight has this long to end."""
 
@@ -61,10 +54,12 @@ def drive(
 ) -> RunState:
     """Runs what of the run has not ended; the state that the journal has for it then.
 
-    `found` is the workflow with the models that can be asked. `redo` are the tasks in flight (`STEP` or `STEP:KEY`)
-    that a person allows to be done again.
+    `found` is the workflow with the models that can be asked; the journal knows the secrets already (api/masking.py).
+    `redo` are the tasks in flight (`STEP` or `STEP:KEY`) that a person allows to be done again.
     Whatever raises leaves the run interrupted, without an owner, and no process of it alive.
     """
+    masker = journal.database.masker
+    listener = MaskedListener(listener, masker) if masker is not None else listener
     epoch = journal.take_run(run_no, this_process())
     state, reason, writable = RunState.INTERRUPTED, None, True
     try:
@@ -75,7 +70,7 @@ def drive(
         assert row is not None
         listener.begin(_with_places(facts.view(journal.database, layout, row, CLOCK), found.workflow))
         site = _site(journal, layout, found.workflow, row, epoch, secrets, listener, redo)
-        state = asyncio.run(_asking(site, found, options))
+        state, reason = asyncio.run(_asking(site, found, options))
     except OperatorError as error:
         reason = str(error)
         raise
@@ -93,42 +88,23 @@ def _with_places(view: RunView, workflow: Workflow) -> RunView:
     return replace(view, steps=tuple(replace(step, place=workflow.step(step.id).at) for step in view.steps))
 
 
-async def _asking(site: Site, found: Cast, options: Options) -> RunState:
-    """The loop, with the models at hand if a step asks any."""
+async def _asking(site: Site, found: Cast, options: Options) -> tuple[RunState, str | None]:
+    """The loop, with the models at hand if a step asks any; the state in which it ended, and why if it is paused."""
     for sentence in found.missing:
         site.listener.note(f"left out, {sentence}")
-    asking = [step for step in site.workflow.steps if step.id in site.active and step.shell is None]
-    if not asking:
+    if site.workflow.budget or any(step.budget for step in site.workflow.steps):
+        from penstock.api.budgeting import budget_of
+
+        site = replace(site, budget=budget_of(site))
+    if all(step.shell is not None for step in site.workflow.steps if step.id in site.active):
         return await _loop(site, options.concurrency)
-    _tell_of_models(site, [model for step in asking for model in models_of(step)])
-    calls = CallJournal(site.journal.database, site.run_no, site.epoch, site.clock)
-    lost = calls.close_lost()
-    if lost:
-        site.listener.note(_lost(len(lost)))
-    answers = AnswerFiles(site.layout.cache, site.journal.database, site.listener.note)
-    async with Transport(site.clock, site.environ, site.layout.folder) as transport:
-        draw = random.Random().random
-        client = Client(answers, calls, transport, found.endpoints, site.clock, draw, asyncio.sleep, site.listener.note)
-        askings = {step.id: prepare_asking(step, client, calls) for step in asking}
-        ready = replace(site, askings=askings, calls=calls)
+    from penstock.api.calling import at_hand
+
+    async with at_hand(site, found.endpoints, options.concurrency) as ready:
         return await _loop(ready, options.concurrency)
 
 
-def _tell_of_models(site: Site, models: list[Model]) -> None:
-    """That nobody but the simulator is asked is said; which price list is used is in the journal."""
-    if models and all(model.provider == "sim" for model in models):
-        site.listener.note(SIMULATED)
-    listed = sorted({model.name for model in models if is_listed(model)})
-    if listed:
-        site.journal.event(site.run_no, "prices", ", ".join(listed), data_version())
-
-
-def _lost(count: int) -> str:
-    calls = "1 model call was" if count == 1 else f"{count} model calls were"
-    return f"{calls} in flight when Penstock died: what they cost is not known, and they are sent again"
-
-
-async def _loop(site: Site, concurrency: int | None) -> RunState:
+async def _loop(site: Site, concurrency: int | None) -> tuple[RunState, str | None]:
     keep_descriptors()
     with contextlib.suppress(asyncio.CancelledError), watched(site.folder.groups, site.run_id) as (groups, watcher):
         width = partial(_width, concurrency, processors())
@@ -141,11 +117,15 @@ async def _loop(site: Site, concurrency: int | None) -> RunState:
             state = await running
             for place in scheduler.held:
                 site.listener.note(_held(place, site.run_id))
-            return state
+            if scheduler.paused is not None:
+                from penstock.api.budgeting import tell_of_pause
+
+                tell_of_pause(site, scheduler.paused)
+            return state, str(scheduler.paused) if scheduler.paused is not None else None
         finally:
             keeping.cancel()
             backend.close()
-    return RunState.INTERRUPTED
+    return RunState.INTERRUPTED, None
 
 
 async def _keep(watcher: Supervisor) -> None:
@@ -193,7 +173,7 @@ def _width(asked: int | None, processors: int, step: Step) -> int:
         return asked or step.concurrency or 1
     if step.shell is not None:
         return processors
-    models = models_of(step)
+    models = step.models
     return (models[0].concurrency if models else None) or CALLS_AT_ONCE
 
 
@@ -212,6 +192,7 @@ def _tools(site: Site, groups: Groups, step: Step, slot: Path, permit: Permit) -
         asking=site.askings.get(step.id),
         groups=groups,
         shell=SlotShell(environment, groups),
+        masker=site.journal.database.masker,
     )
 
 

@@ -70,6 +70,8 @@ def apply(journal: Journal, layout: Layout, workflow: Workflow, run: Row, asked:
             change.record("redo", _place(task), f"{_place(task)} is done again")
         for task, verdict in settled:
             change.settle(task, verdict)
+        for cap, amount in asked.budget:
+            change.record("budget", cap, f"{cap} is {amount} from now on")
     reopen.release_files(journal, layout, run)
     return Reopened(tuple(change.told), frozenset(map(_place, redo)))
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import secrets as randomness
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from penstock.api import reopening
 from penstock.api.asking import cast
+from penstock.api.budgeting import with_caps
 from penstock.api.clock import CLOCK
 from penstock.api.driving import drive
 from penstock.api.folder import existing, held
 from penstock.api.loading import load, locate, require_bash, secrets
+from penstock.api.masking import masked, masker_of
 from penstock.api.owning import take_over
 from penstock.api.strangers import strangers
 from penstock.core.errors import OperatorError, UsageError, WorkflowError
@@ -21,10 +23,11 @@ from penstock.core.seams import Listener
 from penstock.core.states import RunState, StepState
 from penstock.core.views import Options, Resumption, RunView
 from penstock.core.workflow import Step, Workflow
+from penstock.rules.secrets import Masker
 from penstock.store import facts
 from penstock.store.database import Row
 from penstock.store.journal import Journal
-from penstock.store.layout import Layout
+from penstock.store.layout import Layout, RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +55,14 @@ def run(path: Path, options: Options, listener: Listener) -> Ended:
             raise WorkflowError(tuple(found.values()))
         ids = [options.only] if options.only else [step.id for step in workflow.steps]
         asked = cast(workflow, values, options, frozenset(ids))
-        run_id = _new_id(journal)
-        folder = layout.run(run_id)
-        folder.make()
-        folder.snapshot.write_text(workflow.source, encoding="utf-8")
-        folder.texts.write_text(json.dumps(dict(workflow.texts), ensure_ascii=False), encoding="utf-8")
-        told = {**asdict(options), "vars": dict(options.variables)}
-        del told["variables"]
-        run_no = journal.begin_run(run_id, file.name, workflow.name, ids, told, base["run_no"] if base else None)
-        journal.supersede(run_no, file.name)
-        return _ended(journal, layout, run_no, drive(journal, layout, asked, run_no, options, values, listener))
+        with masked(journal, layout, values, asked.endpoints) as masker:
+            run_id = _new_id(journal)
+            _keep_snapshot(layout.run(run_id), workflow, masker)
+            told = {**asdict(options), "vars": dict(options.variables), "budget": {}}
+            del told["variables"]
+            run_no = journal.begin_run(run_id, file.name, workflow.name, ids, told, base["run_no"] if base else None)
+            journal.supersede(run_no, file.name)
+            return _ended(journal, layout, run_no, drive(journal, layout, asked, run_no, options, values, listener))
 
 
 def resume(folder: Path, run_id: str | None, asked: Resumption, listener: Listener) -> Ended:
@@ -74,19 +75,49 @@ def resume(folder: Path, run_id: str | None, asked: Resumption, listener: Listen
         later = journal.database.one("newest_run_of", {"workflow": row["workflow"], "before": 1 << 62})
         newer = later["run_id"] if later is not None and later["run_no"] > run_no else None
         reopening.refuse(facts.view(journal.database, layout, row, CLOCK), newer, asked)
-        options = _options(row)
-        text, files = _snapshot(layout, row["run_id"])
-        workflow = load(layout.folder / row["workflow"], dict(options.variables), text, files)
-        values = secrets(workflow)
+        workflow, values, options = _as_it_was(layout, row)
+        options = replace(options, budget=tuple({**dict(options.budget), **dict(asked.budget)}.items()))
+        workflow = with_caps(workflow, options.budget)
         require_bash(workflow)
         steps = frozenset(step["step_id"] for step in journal.database.all("steps_of", {"run_no": run_no}))
         asking = cast(workflow, values, options, steps)
-        listener.note(_found(facts.view(journal.database, layout, row, CLOCK), killed))
-        reopened = reopening.apply(journal, layout, workflow, row, asked)
-        for sentence in reopened.told:
-            listener.note(f"  {sentence}")
-        state = drive(journal, layout, asking, run_no, options, values, listener, reopened.redo)
-        return _ended(journal, layout, run_no, state)
+        with masked(journal, layout, values, asking.endpoints):
+            listener.note(_found(facts.view(journal.database, layout, row, CLOCK), killed))
+            reopened = reopening.apply(journal, layout, workflow, row, asked)
+            journal.set_options(run_no, {**facts.options_of(row), "budget": dict(options.budget)})
+            for sentence in reopened.told:
+                listener.note(f"  {sentence}")
+            state = drive(journal, layout, asking, run_no, options, values, listener, reopened.redo)
+            return _ended(journal, layout, run_no, state)
+
+
+def _keep_snapshot(folder: RunFolder, workflow: Workflow, masker: Masker | None) -> None:
+    """The run's copies of the workflow and its texts, from which `resume` works."""
+    source, texts = workflow.source, json.dumps(dict(workflow.texts), ensure_ascii=False)
+    folder.make()
+    folder.snapshot.write_text(masker.text(source) if masker else source, encoding="utf-8")
+    folder.texts.write_text(masker.text(texts) if masker else texts, encoding="utf-8")
+
+
+def _as_it_was(layout: Layout, row: Row) -> tuple[Workflow, dict[str, str], Options]:
+    """The workflow that the run began with, its secrets and options.
+
+    Which secrets its copy may hold masks of is only known from the copy itself, so it is read twice if it does.
+    """
+    text, files = _snapshot(layout, row["run_id"])
+    options = _options(row)
+    file = layout.folder / row["workflow"]
+    workflow = load(file, dict(options.variables), text, files)
+    values = secrets(workflow)
+    masker = masker_of(layout, values, {})
+    if masker is None:
+        return workflow, values, options
+    variables = tuple((name, masker.restored(value)) for name, value in options.variables)
+    restored = {name: masker.restored(content) for name, content in files.items()}
+    if (masker.restored(text), restored, variables) != (text, files, options.variables):
+        options = replace(options, variables=variables)
+        workflow = load(file, dict(variables), masker.restored(text), restored)
+    return workflow, values, options
 
 
 def _snapshot(layout: Layout, run_id: str) -> tuple[str, dict[str, str]]:
@@ -107,13 +138,14 @@ def _options(row: Row) -> Options:
     """What the command line asked of a run when it began."""
     told = facts.options_of(row)
     only, variables, concurrency = told.get("only"), told.get("vars"), told.get("concurrency")
-    cache = told.get("cache")
+    cache, budget = told.get("cache"), told.get("budget")
     return Options(
         only if isinstance(only, str) else None,
         tuple(variables.items()) if isinstance(variables, dict) else (),
         concurrency if isinstance(concurrency, int) else None,
         told.get("simulate") is True,
         cache if isinstance(cache, str) else None,
+        tuple(budget.items()) if isinstance(budget, dict) else (),
     )
 
 

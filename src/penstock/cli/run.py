@@ -54,6 +54,12 @@ def run(
 @click.option(
     "--redo", metavar="STEP[:KEY]", multiple=True, help="Do a task again that was in flight (idempotent: false)."
 )
+@click.option(
+    "--budget",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Set a cap: cost_usd, calls, tokens or seconds; STEP.calls …",
+)
 @click.option("--settle", metavar="STEP[:KEY]=VERDICT", multiple=True, help="Say how it ended: accepted or failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end.")
 @click.option("--quiet", is_flag=True, help="Show no progress and no summary.")
@@ -62,6 +68,7 @@ def resume(
     failed: bool,
     reread: bool,
     redo: tuple[str, ...],
+    budget: tuple[str, ...],
     settle: tuple[str, ...],
     as_json: bool,
     quiet: bool,
@@ -70,7 +77,7 @@ def resume(
 
     What has a verdict stands; only what was in flight is done again.
     """
-    asked = Resumption(failed, reread, redo, tuple(_settled(word) for word in settle))
+    asked = Resumption(failed, reread, redo, tuple(_settled(word) for word in settle), pairs(budget, option="--budget"))
     with screen(quiet) as watching:
         ended = running.resume(Path(), run_id, asked, watching)
     _finish(ended, as_json, quiet)

@@ -135,7 +135,17 @@ def bill(run: RunView) -> list[str]:
         return []
     played = " (simulated: nothing is billed)" if run.simulated else ""
     lines = [f"  calls   {spent.calls:,} model call{'s' if spent.calls != 1 else ''}, {money(spent)}{played}"]
-    return lines + ([f"  prices  {run.prices}"] if run.prices else []) + unknown_cost(run)
+    return lines + exposed(run) + ([f"  prices  {run.prices}"] if run.prices else []) + unknown_cost(run)
+
+
+def exposed(run: RunView) -> list[str]:
+    """The most that may have been billed beside what is known; nothing if nothing may."""
+    count, most = run.exposed.calls, run.exposed
+    if not count or (not most.micros and not most.unknown):
+        return []
+    cost = "an amount that nothing bounds" if most.unknown else f"at most {money(most)}"
+    flying = "in flight" if run.state == "running" else "never heard of again"
+    return [f"  exposed {cost} more may be billed for {calls(count)} {flying}"]
 
 
 def unknown_cost(run: RunView) -> list[str]:
@@ -164,10 +174,10 @@ def ending(run: RunView, fixtures: Path) -> list[str]:
     lines += ["", *table, ""] if table else []
     lines += bill(run)
     failed = [step for step in run.steps if step.state == "failed"]
+    lines += _paused(run)
     lines += [f"  failed  {step.id}: {printable(step.reason or '')}" for step in failed]
     lines.append(f"  log     {short(run.folder / 'log.jsonl')}")
-    if any(step.tally.failed for step in failed):
-        lines.append(f"  output  {short(run.folder / 'out')} (what the commands printed)")
+    lines += _traces(run, [step for step in failed if step.tally.failed])
     bad = [step for step in run.steps if step.foreach and step.tally.rejected + step.tally.failed]
     if bad:
         lines.append(f"  kept    {', '.join(short(fixtures / step.id) for step in bad)} (rejected and failed rows)")
@@ -177,12 +187,29 @@ def ending(run: RunView, fixtures: Path) -> list[str]:
     return lines + list(_advice(run))
 
 
+def _paused(run: RunView) -> list[str]:
+    """Why a run waits, where it is no task that does."""
+    return [f"  paused  {printable(run.reason)}"] if run.state == "waiting" and run.reason else []
+
+
+def _traces(run: RunView, failed: Sequence[StepView]) -> Iterable[str]:
+    """Where it is written what the failed steps did: what their commands printed, what their models were asked."""
+    out = run.folder / "out"
+    printed = {path.stem for path in out.iterdir()} if out.is_dir() else set()
+    if any(step.id in printed for step in failed):
+        yield f"  output  {short(out)} (what the commands printed)"
+    if any(step.spent is not None for step in failed):
+        yield f"  asked   {short(run.folder / 'calls.jsonl')} (every model call, and what went wrong with it)"
+
+
 def _advice(run: RunView) -> Iterable[str]:
     """What to do next, as a command that works where we are; nothing if all is well or the run is out of date."""
     if run.superseded_by:
         yield f"  next    nothing: run {run.superseded_by} came after it, and it can no longer be resumed"
     elif run.state == "interrupted":
         yield f"  next    {_command(run)} resume {run.id}"
+    elif run.state == "waiting" and run.reason and run.reason.startswith("budget"):
+        yield f"  next    {_command(run)} resume {run.id} --budget KEY=VALUE (a larger one)"
     elif run.state == "failed":
         yield f"  next    {_command(run)} resume {run.id} --failed (does again what failed, and what stands on it)"
 
@@ -203,7 +230,7 @@ def status(run: RunView) -> list[str]:
     if run.in_flight and run.state == "interrupted":
         named = ", ".join(run.in_flight[:5]) + (" …" if len(run.in_flight) > 5 else "")
         lines.append(f"  {len(run.in_flight)} in flight when it was interrupted: {named}")
-    lines += bill(run)
+    lines += bill(run) + _paused(run)
     lines.append(f"  log     {short(run.folder / 'log.jsonl')}")
     return [printable(line) for line in [*lines, *_advice(run)]]
 

@@ -173,7 +173,8 @@ class Cost:
 @dataclass(frozen=True, slots=True)
 class Intent:
     """A request about to be sent, as the journal keeps it. `purpose` is `answer` or `judge`; `attempt` counts the
-    loop's tries from 1, `send` the sends of this try from 1. `key` is the request's fingerprint, 32 bytes."""
+    loop's tries from 1, `send` the sends of this try from 1. `key` is the request's fingerprint, 32 bytes.
+    `worst_tokens` and `worst_micros` are the most that it may use, None where nothing bounds that."""
 
     task_number: int
     attempt: int
@@ -183,6 +184,8 @@ class Intent:
     model: str
     provider: str
     sent_at: float
+    worst_tokens: int | None = None
+    worst_micros: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

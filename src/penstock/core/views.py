@@ -74,7 +74,9 @@ class RunView:
     """One run as the journal knows it. `state` is `interrupted` where it says running and nobody owns it.
 
     `spent` is None where no model is asked. `simulated`: the simulator answered, whatever was asked. `unpriced` are the
-    models whose price is not known, `prices` the list that prices were taken from, None where none was.
+    models whose price is not known, `prices` the list that prices were taken from, None where none was. `exposed` are
+    calls of which nobody knows whether they were billed, each at the most that it can have cost: those in flight, those
+    that timed out, and those that were in flight when Penstock died.
     """
 
     id: str
@@ -92,6 +94,7 @@ class RunView:
     simulated: bool = False
     unpriced: tuple[str, ...] = ()
     prices: str | None = None
+    exposed: Spending = Spending()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ class Options:
     """What the command line asks of a run. `variables` override entries of the workflow's `env`.
 
     `simulate` puts the simulator in the place of every model; `cache` overrides the cache mode of every model step.
+    `budget` are the caps that `resume` has set in place of the file's.
     """
 
     only: str | None = None
@@ -106,16 +110,21 @@ class Options:
     concurrency: int | None = None
     simulate: bool = False
     cache: str | None = None
+    budget: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """What `resume` is asked beyond going on. Places are `STEP` or `STEP:KEY`; `settle` pairs one with a verdict."""
+    """What `resume` is asked beyond going on. Places are `STEP` or `STEP:KEY`; `settle` pairs one with a verdict.
+
+    `budget` pairs a cap, `KEY` or `STEP.KEY`, with what it is from now on.
+    """
 
     failed: bool = False
     reread: bool = False
     redo: tuple[str, ...] = ()
     settle: tuple[tuple[str, str], ...] = ()
+    budget: tuple[tuple[str, str], ...] = ()
 
 
 class Action(str, Enum):
@@ -130,14 +139,37 @@ class Action(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a model step's calls would come to. `to_buy` are the calls that would be sent if every first answer meets
+    its contract, `to_judge` of them a judge's; None where the rows are not known. `at_most`: rows or prompts are not
+    known before the run, and there may be fewer.
+
+    Money is whole micro-dollars: `low_micros` if only short first answers are bought, `high_micros` if all that may be
+    tried is, `expected_micros` by past calls; None where it is not known. `seconds` is about how long they take.
+    `notes` are sentences: what changed since the last run, and what is not known.
+    """
+
+    to_buy: int | None
+    to_judge: int = 0
+    at_most: bool = False
+    low_micros: int | None = None
+    high_micros: int | None = None
+    expected_micros: int | None = None
+    seconds: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """What a run would do with one step, and why. `items` and `cached` are None where they are not known yet."""
+    """What a run would do with one step, and why. `items` and `cached` are None where they are not known yet;
+    `estimate` where no model is asked, or the step does not run."""
 
     step_id: str
     action: Action
     reason: str
     items: int | None = None
     cached: int | None = None
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +178,47 @@ class Plan:
 
     workflow: Workflow
     decisions: tuple[Decision, ...]
+
+
+class Standing(str, Enum):
+    """Where a fixture stands when its input is replayed: the first three for failures, then two for regressions."""
+
+    FIXED = "fixed"
+    CHANGED = "changed"
+    STILL_FAILING = "still failing"
+    GREEN = "green"
+    BROKEN = "broken"
+    NOT_REPLAYED = "not replayed"
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One input that was replayed. `had` and `has` are the error signatures then and now; `has` is None where it did
+    not fail, or was not replayed: then `reason` says why. `files` are the fixtures that hold this input."""
+
+    step_id: str
+    key: str
+    regression: bool
+    standing: Standing
+    had: str
+    has: str | None = None
+    reason: str | None = None
+    files: int = 1
+    promoted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a replay came to. `state` is `succeeded`, or how it was cut off: `interrupted`, `waiting`.
+
+    `passed`: every regression is green, and in a strict replay every failure is fixed. `folder` holds the logs of it.
+    `spent` is None where no model was asked.
+    """
+
+    workflow: str
+    folder: Path
+    fixtures: tuple[Replayed, ...]
+    state: str
+    passed: bool
+    spent: Spending | None = None
+    simulated: bool = False

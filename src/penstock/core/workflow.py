@@ -185,6 +185,15 @@ class Step:
         return self.spec if isinstance(self.spec, Shell) else None
 
     @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model that it may ask, its judge's included."""
+        if isinstance(self.spec, Shell):
+            return ()
+        own = self.spec.models if isinstance(self.spec, Generate) else ()
+        judge = self.spec.contract.judge
+        return own + (judge.models if judge else ())
+
+    @property
     def script(self) -> Script:
         """The text that it runs; an empty one if it is no `run` step."""
         return self.spec.script if isinstance(self.spec, Shell) else NOTHING

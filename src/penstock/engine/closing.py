@@ -38,6 +38,8 @@ def end_of(site: Site, run: StepRun, above: StepState | None) -> End:
     missing = [path for _, path in run.step.outputs if not (site.layout.folder / path).exists()]
     if run.broken is not None:
         return End(StepState.FAILED, run.broken)
+    if run.exhausted_by is not None:
+        return End(StepState.FAILED, run.exhausted_by)
     if run.step.foreach is None:
         end = _single_end(site, run)
         if end.state is not StepState.SUCCEEDED:

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from penstock.core.errors import BugError
 from penstock.core.states import ENDED, RunState, StepState, move
@@ -28,6 +29,9 @@ from penstock.store.call_log import CallLog
 from penstock.store.facts import spending
 from penstock.store.items import count
 from penstock.store.logs import RunLog
+
+if TYPE_CHECKING:
+    from penstock.models.budget import Exhausted
 
 TICK_S = 0.05
 IDLE_S = 0.5
@@ -51,6 +55,7 @@ class Scheduler:
         self._resumed = {step_id for step_id in site.active if self._states[step_id] is StepState.RUNNING}
         self._open: dict[str, StepRun] = {}
         self.stopping = False
+        self.paused: Exhausted | None = None
         self._beat_at = (-BEAT_S, -BEAT_S)
         self._told_at = 0.0
         self._turned_at = 0.0
@@ -67,6 +72,7 @@ class Scheduler:
         try:
             while True:
                 self._beat()
+                self._watch_budget()
                 self._open_steps()
                 more = self._commit_and_start()
                 more = self._end_steps() or more
@@ -90,7 +96,8 @@ class Scheduler:
         if self._site.calls is not None:
             await self._site.calls.drain()
         self._close()
-        return RunState.WAITING if held and not self.stopping else self._end_state()
+        waits = self.paused is not None or (held and not self.stopping)
+        return RunState.WAITING if waits else self._end_state()
 
     async def _gather(self) -> None:
         """Where models alone are asked, what ends within a few milliseconds is one turn: nobody waits for it."""
@@ -115,6 +122,22 @@ class Scheduler:
         self._beat_at = now
         site.fence()
         site.journal.beat(site.run_no, site.epoch)
+
+    def _watch_budget(self) -> None:
+        """Where a budget is used up, the run pauses, or what it holds for takes no more rows."""
+        budget = self._site.budget
+        if budget is None or self.stopping:
+            return
+        budget.expire()
+        whole = budget.exhausted()
+        for step_id, run in self._open.items():
+            used_up = whole or budget.exhausted(step_id)
+            if used_up is not None and used_up.caps.when_exceeded == "stop":
+                run.exhaust(str(used_up))
+            elif used_up is not None:
+                self.paused = used_up
+                self.stop()
+                return
 
     def _open_steps(self) -> None:
         """Steps whose needs have ended open, or end unopened; one end may let others follow."""

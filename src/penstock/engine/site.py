@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from penstock.core.errors import OperatorError
 from penstock.core.seams import Clock, Listener
 from penstock.core.work import Attempt, Task
 from penstock.core.workflow import Step, StepSource, Workflow
 from penstock.engine.names import Names
-from penstock.kinds.asking import Asking
-from penstock.store.calls import CallJournal
 from penstock.store.facts import epoch_of
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout, RunFolder
 from penstock.store.targets import Permit
+
+if TYPE_CHECKING:
+    from penstock.kinds.asking import Asking
+    from penstock.models.budget import Budget
+    from penstock.store.calls import CallJournal
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,8 @@ class Site:
 
     `redo` are tasks in flight (`STEP` or `STEP:KEY`) that a person allows to be done again. `epoch` tells
     this life of the run from those before it. `environ` is Penstock's own environment without any declared secret;
-    `secrets` the values of those. `askings` are the model steps, ready, by id; `calls` is the journal of their calls.
+    `secrets` the values of those. `askings` are the model steps, ready, by id; `calls` is the journal of their calls,
+    `budget` what may still be used; None where nothing says so.
     """
 
     workflow: Workflow
@@ -44,6 +49,7 @@ class Site:
     redo: frozenset[str] = frozenset()
     askings: Mapping[str, Asking] = field(default_factory=dict)
     calls: CallJournal | None = None
+    budget: Budget | None = None
 
     @property
     def folder(self) -> RunFolder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from penstock.core.canon import item_key, parse
 from penstock.core.errors import BugError, ConditionError, OperatorError
@@ -15,7 +16,6 @@ from penstock.core.workflow import Placeholder, Step, StepSource
 from penstock.engine.feeds import Arrival, Feed
 from penstock.engine.reuse import Found, Reuse
 from penstock.engine.site import Site
-from penstock.kinds.asking import Asking
 from penstock.rules.conditions import decide
 from penstock.rules.filling import values_of
 from penstock.rules.paths import fixed_path, item_path
@@ -27,10 +27,15 @@ from penstock.store.journal import NO_ITEM, Taken
 from penstock.store.layout import move
 from penstock.store.targets import lost_claim
 
+if TYPE_CHECKING:
+    from penstock.kinds.asking import Asking
+
 PAGE = 256
 ROOTS = frozenset({"item", "i", "key", "origin", "chain", "env", "outputs", "run"})
 COUNTED = ("accepted", "rejected", "failed", "skipped", "cached")
-UNREAD = "not started: the step had failed before (fail_fast)"
+UNREAD = "not started: "
+"""How the reason of a row begins that its step never came to."""
+FAILED_FAST = f"{UNREAD}the step had failed before (fail_fast)"
 
 
 class StepRun:
@@ -54,6 +59,7 @@ class StepRun:
         self.expected: int | None = None
         self.broken: str | None = None
         self.held: list[str] = []
+        self.exhausted_by: str | None = None
         self._untold: list[Outcome] = []
         self._site = site
         self._feed = feed
@@ -157,7 +163,8 @@ class StepRun:
     def _ready(self, task: Task, arrival: Arrival, names: ItemNames) -> Task | Outcome | Found:
         """The task with its values and files, or what becomes of it without a command."""
         if self.draining:
-            return Outcome(task, Verdict.SKIPPED, reason=UNREAD)
+            why = f"{UNREAD}{self.exhausted_by}" if self.exhausted_by else FAILED_FAST
+            return Outcome(task, Verdict.SKIPPED, reason=why)
         if arrival.fault is not None:
             return Outcome(task, Verdict.FAILED, reason=arrival.fault)
         asking = self._site.askings.get(self.step.id)
@@ -257,6 +264,11 @@ class StepRun:
         if outcome.verdict is Verdict.FAILED and self.step.fail_fast and self._too_many(None):
             self.draining = True
         self._untold.append(outcome)
+
+    def exhaust(self, why: str) -> None:
+        """Nothing of it may be begun any more: rows that are still to come are skipped, and the step fails."""
+        self.draining = True
+        self.exhausted_by = why
 
     def tally(self) -> Tally:
         """The accounting as it stands; `total` is known once the source has ended."""

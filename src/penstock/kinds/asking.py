@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from penstock.core.canon import Json, canonical
 from penstock.core.generation import Contract, Generate, Judge, Rung, Schema, Template, Truncate, Verify
-from penstock.core.models import Model
 from penstock.core.seams import CallRecorder
 from penstock.core.workflow import Step
 from penstock.models.bodies import LIMITS
@@ -52,6 +51,7 @@ class Asking:
     """One model step. `question` is None for `verify`, which asks for no answer. `roots` are the names that
     templates and checks mention; `contract` is the contract's hash, under which verdicts are kept."""
 
+    step_id: str
     client: Client
     recorder: CallRecorder
     manner: Manner
@@ -63,8 +63,11 @@ class Asking:
     contract: bytes
 
 
-def prepare_asking(step: Step, client: Client, recorder: CallRecorder) -> Asking:
-    """The step with everything compiled. Its texts were checked when the file was loaded."""
+def prepare_asking(step: Step, client: Client, recorder: CallRecorder, at_once: int | None = None) -> Asking:
+    """The step with everything compiled. Its texts were checked when the file was loaded.
+
+    `at_once` is how many requests somebody wants in flight; None lets the servers' answers decide.
+    """
     spec = step.spec
     assert isinstance(spec, (Generate, Verify))
     contract = spec.contract
@@ -76,18 +79,12 @@ def prepare_asking(step: Step, client: Client, recorder: CallRecorder) -> Asking
     mentions = {path[0] for template in templates for path in mentioned(template)}
     mentions |= {one.root for check in contract.checks for one in references(check, names=CHECKED_NAMES)}
     mentions |= {str(rung.path[0]) for rung in (question.rungs if question else ()) if isinstance(rung, Truncate)}
-    manner = Manner(step.timeout_s or 120.0, spec.cache, dict(step.retry.kinds), step.retry.attempts)
+    tries, timeout_s = dict(step.retry.kinds), step.timeout_s or 120.0
+    manner = Manner(timeout_s, spec.cache, tries, step.retry.attempts, at_once or step.concurrency, spec.mask)
     hashed = _hash(contract)
-    return Asking(client, recorder, manner, question, checker, judge, dict(spec.vars), frozenset(mentions), hashed)
-
-
-def models_of(step: Step) -> tuple[Model, ...]:
-    """Every model that the step may ask, its judge's included."""
-    if not isinstance(step.spec, (Generate, Verify)):
-        return ()
-    own = step.spec.models if isinstance(step.spec, Generate) else ()
-    judge = step.spec.contract.judge
-    return own + (judge.models if judge else ())
+    return Asking(
+        step.id, client, recorder, manner, question, checker, judge, dict(spec.vars), frozenset(mentions), hashed
+    )
 
 
 def _question(spec: Generate, checker: Checker) -> Question:

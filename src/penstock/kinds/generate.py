@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from penstock.core.calls import FaultClass
 from penstock.core.canon import compact
 from penstock.core.work import Attempt, Form, Outcome, Record, Task, Verdict
 from penstock.core.workflow import Step
+from penstock.kinds.permits import NotBegun
 from penstock.kinds.settling import Account, Settled, settle
 from penstock.kinds.tools import Tools
+from penstock.models.budget import Exhausted
 from penstock.rules.prompts import TemplateFault
 from penstock.rules.repair import Stop
 
@@ -27,6 +30,8 @@ async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
         attempt = Attempt(number, started_at, tools.clock.monotonic() - start, "prompt", reason)
         trail = tuple(account.trail)
         return Outcome(task, Verdict.FAILED, (attempt,), reason=reason, bill=account.bill(), trail=trail)
+    except Exhausted as error:
+        settled = out_of_budget(error)
     tools.permit.end()  # what was bought is durable: the next task need not wait for the outcome
     elapsed_s = tools.clock.monotonic() - start
     if isinstance(settled, Stop):
@@ -35,6 +40,13 @@ async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
         return Outcome(task, settled.verdict, (attempt,), reason=settled.reason, bill=account.bill(), trail=trail)
     attempt = Attempt(account.attempt, started_at, elapsed_s)
     return Outcome(task, Verdict.ACCEPTED, (attempt,), _record(settled, asking.question.schema), bill=account.bill())
+
+
+def out_of_budget(error: Exhausted) -> Stop:
+    """The task has failed if its budget says `stop`. NotBegun if it says `pause`: what was bought is found again."""
+    if error.caps.when_exceeded == "pause":
+        raise NotBegun(str(error)) from error
+    return Stop(Verdict.FAILED, FaultClass.DENIED, str(error))
 
 
 def one_line(fault: TemplateFault) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from penstock.core.work import Item, Task
 from penstock.kinds.tools import Tools
+from penstock.rules.secrets import Masker
 
 TAIL_BYTES, TAIL_LINES = 4096, 20
 CHUNK = 1 << 16
@@ -24,26 +25,34 @@ WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class PrivateFiles:
-    """Paths; `item` is None for a step without items, whose outputs lie in the run's `out` folder and stay there."""
+    """Paths; `item` is None for a step without items. `out` is where what is in `stdout` and `stderr` must be kept in
+    the end, as `OUT.out` and `OUT.err`; None where it lies there already."""
 
     item: str | None
     stdout: str
     stderr: str
     pieces: tuple[tuple[int, str], ...]
+    out: str | None = None
 
 
 def prepare(task: Task, pieces: tuple[int, ...], tools: Tools) -> PrivateFiles:
-    """The files, with the item's text in place and everything else empty or not there."""
+    """The files, with the item's text in place and everything else empty or not there.
+
+    The outputs of a step without items go straight to the run's `out` folder, where they can be watched; not so where
+    there are secrets, which must be masked first.
+    """
     slot = os.fspath(tools.slot)
     paths = tuple((number, f"{slot}/piece{number}") for number in pieces)
     for _, path in paths:
         remove(path)
-    if task.item is None:
-        outputs = os.fspath(tools.run.out / task.step_id)
-        files = PrivateFiles(None, f"{outputs}.out", f"{outputs}.err", paths)
-    else:
+    outputs = os.fspath(tools.run.out / task.step_id)
+    if task.item is not None:
         files = PrivateFiles(f"{slot}/item", f"{slot}/stdout", f"{slot}/stderr", paths)
-        _write_item(f"{slot}/item", task.item)
+        _write_item(f"{slot}/item", _restored(task.item.text, tools.masker))
+    elif tools.masker is not None:
+        files = PrivateFiles(None, f"{slot}/stdout", f"{slot}/stderr", paths, outputs)
+    else:
+        files = PrivateFiles(None, f"{outputs}.out", f"{outputs}.err", paths)
     for path in (files.stdout, files.stderr):
         _empty(path)
     return files
@@ -82,13 +91,34 @@ def tail(path: str) -> str:
     return "\n".join(lines[-TAIL_LINES:])
 
 
-def keep_stderr(files: PrivateFiles, item: Item, number: int, kept: Path) -> None:
+def keep_stderr(files: PrivateFiles, item: Item, number: int, kept: Path, masker: Masker | None) -> None:
     """What an item's command said is at the end of its step's file, after a line that tells whose words they are."""
     if not size(files.stderr):
         return
-    with open(files.stderr, "rb") as said, kept.open("ab") as file:
+    with kept.open("ab") as file:
         file.write(f"--- i={item.index} key={item.key} attempt={number}\n".encode())
-        shutil.copyfileobj(said, file)
+    append(files.stderr, kept, masker)
+
+
+def keep_outputs(files: PrivateFiles, masker: Masker | None) -> None:
+    """What a step without items printed lies in the run's `out` folder."""
+    if files.out is not None:
+        for source, kind in ((files.stdout, "out"), (files.stderr, "err")):
+            kept = Path(f"{files.out}.{kind}")
+            kept.unlink(missing_ok=True)
+            append(source, kept, masker)
+
+
+def append(source: str, kept: Path, masker: Masker | None) -> None:
+    """What is in `source` is at the end of `kept`, its secrets masked."""
+    with open(source, "rb") as said, kept.open("ab") as file:
+        if masker is None:
+            shutil.copyfileobj(said, file)
+            return
+        masked = masker.stream()
+        while chunk := said.read(CHUNK):
+            file.write(masked.feed(chunk))
+        file.write(masked.end())
 
 
 def remove(path: str) -> None:
@@ -110,8 +140,15 @@ def _empty(path: str) -> None:
     os.close(os.open(path, WRITE, 0o600))
 
 
-def _write_item(path: str, item: Item) -> None:
-    text = item.text + b"\n"
+def _restored(text: bytes, masker: Masker | None) -> bytes:
+    """The text as a command gets it: with the secrets that a step above has left masks of."""
+    if masker is None:
+        return text
+    return masker.restored(text.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
+def _write_item(path: str, item: bytes) -> None:
+    text = item + b"\n"
     descriptor = os.open(path, WRITE, 0o600)
     try:
         written = 0

@@ -96,7 +96,7 @@ def _request(question: Question, tried: Try, names: Mapping[str, object]) -> Req
 
 async def _ask(asking: Asking, question: Question, request: Request, account: Account) -> Asked:
     asked = await asking.client.ask(
-        request, Whose(account.task_number, account.attempt, question.purpose), asking.manner
+        request, Whose(account.task_number, account.attempt, question.purpose, asking.step_id), asking.manner
     )
     account.calls += asked.calls
     if isinstance(asked.result, Reply) and (question.purpose == "answer" or account.model is None):

@@ -13,7 +13,7 @@ from penstock.core.refusals import is_of_the_machine
 from penstock.core.work import Attempt, Form, Outcome, Piece, Record, Task, Verdict
 from penstock.core.workflow import Shell, Step
 from penstock.kinds.forking import Kind
-from penstock.kinds.private_files import PrivateFiles, keep_stderr, prepare, read, size, tail
+from penstock.kinds.private_files import PrivateFiles, append, keep_outputs, keep_stderr, prepare, read, size, tail
 from penstock.kinds.shell_process import GRACE_S, Exit, Streams, run
 from penstock.kinds.tools import Tools
 from penstock.store.layout import move
@@ -74,7 +74,7 @@ async def _carried_out(
     """How the command ended: in a shell that the slot's own forked, where nobody can tell, or in one started for it."""
     shell = step.shell
     assert shell is not None
-    fixed, varying = _of_slot(files), _of_attempt(task, shell, number)
+    fixed, varying = _of_slot(files), _of_attempt(task, shell, number, tools)
     if task.item is not None and tools.shell is not None and tools.shell.takes(shell.interpreter, shell.script.text):
         kind = Kind(shell.script.text, tools.folder, streams, tuple(varying), tuple(fixed.items()))
         ended = await tools.shell.run(kind, tuple(varying.values()), step.timeout_s)
@@ -93,7 +93,7 @@ def _of_slot(files: PrivateFiles) -> dict[bytes, bytes]:
     return variables
 
 
-def _of_attempt(task: Task, shell: Shell, number: int) -> dict[bytes, bytes]:
+def _of_attempt(task: Task, shell: Shell, number: int, tools: Tools) -> dict[bytes, bytes]:
     variables = {b"PENSTOCK_ATTEMPT": b"%d" % number}
     if task.item is not None:
         variables[b"PENSTOCK_I"] = b"%d" % task.item.index
@@ -101,7 +101,8 @@ def _of_attempt(task: Task, shell: Shell, number: int) -> dict[bytes, bytes]:
         if placeholder.root == "attempt":
             variables[name.encode()] = b"%d" % number
     for name, value in task.values:
-        variables[name.encode()] = value.encode("utf-8", "surrogateescape")
+        text = value if tools.masker is None else tools.masker.restored(value)
+        variables[name.encode()] = text.encode("utf-8", "surrogateescape")
     return variables
 
 
@@ -123,9 +124,10 @@ def _judge(
     task: Task, step: Step, tried: Attempt, ended: Exit, files: PrivateFiles, tools: Tools, old: bool
 ) -> Outcome:
     """The outcome. With `old`, its output file is one of before: the command failed before it wrote to it."""
+    keep_outputs(files, tools.masker)
     record, complaint = (None, None) if old else _record(task, files, tools)
     if task.item is not None:
-        keep_stderr(files, task.item, tried.number, tools.run.out / f"{task.step_id}.err")
+        keep_stderr(files, task.item, tried.number, tools.run.out / f"{task.step_id}.err", tools.masker)
     if ended.left_behind:
         _tell_of_remains(task, tools)
     if not ended.timed_out and record is not None and _says_no(record):
@@ -160,7 +162,7 @@ def _record(task: Task, files: PrivateFiles, tools: Tools) -> tuple[Record | Non
     source = os.path.join(tools.folder, task.output) if task.output else files.stdout
     length = size(source) if task.output else os.stat(source).st_size  # ours must be there: nobody else removes it
     if length > RECORD_BYTES:
-        return _large_record(task, Path(source), length, tools), None
+        return _large_record(task, Path(source), tools), None
     body = read(source) if length else b""
     text = body.strip(b" \t\r\n")
     if not text:
@@ -179,14 +181,27 @@ def _without_line_end(text: bytes) -> bytes:
     return text[:-2] if text.endswith(b"\r\n") else text[:-1] if text.endswith(b"\n") else text
 
 
-def _large_record(task: Task, source: Path, length: int, tools: Tools) -> Record:
+def _large_record(task: Task, source: Path, tools: Tools) -> Record:
     kept = source
-    if task.item is not None and task.output is None:
+    if task.output is None and task.item is not None:
         kept = tools.run.out / task.step_id / f"{task.item.key}.out"
         kept.parent.mkdir(exist_ok=True)
-        source.replace(kept)
+        _moved(source, kept, tools)
+    elif task.output is None:
+        kept = tools.run.out / f"{task.step_id}.out"
+    length = kept.stat().st_size
     told = {"file": os.path.relpath(kept, tools.folder), "bytes": length, "sha256": digest_of(kept).hex()}
     return Record(Form.FILE, compact(told).encode())
+
+
+def _moved(source: Path, kept: Path, tools: Tools) -> None:
+    """The file is `kept` now, its secrets masked."""
+    if tools.masker is None:
+        source.replace(kept)
+        return
+    kept.unlink(missing_ok=True)
+    append(os.fspath(source), kept, tools.masker)
+    source.unlink()
 
 
 def _says_no(record: Record) -> bool:
@@ -230,7 +245,7 @@ def _piece(task: Task, number: int, path: str, tools: Tools) -> Iterator[Piece]:
         return
     kept = tools.run.pieces / task.step_id / f"{_name(task)}.{number}"
     kept.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(path, kept)
+    _moved(Path(path), kept, tools)
     yield Piece(number, None, str(kept.relative_to(tools.run.root)))
 
 

@@ -6,13 +6,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from penstock.core.seams import Clock, Recorder
-from penstock.kinds.asking import Asking
 from penstock.kinds.forking import SlotShell
 from penstock.kinds.groups import Groups
 from penstock.kinds.permits import Permit
 from penstock.store.layout import RunFolder
+
+if TYPE_CHECKING:
+    from penstock.kinds.asking import Asking
+    from penstock.rules.secrets import Masker
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,8 @@ class Tools:
     task in flight uses. `environment` is what a command of this step is given before its item's
     own values, encoded. `pause` waits for so many seconds. `permit` must have
     begun before anything is done that the world could see. `shell` forks a shell for each item; without
-    it one is started for each. `asking` is for a step that asks models.
+    it one is started for each. `asking` is for a step that asks models. `masker` knows the secrets of the run, which
+    nothing that is kept may hold; None if there are none.
     """
 
     recorder: Recorder
@@ -38,3 +43,4 @@ class Tools:
     groups: Groups | None = None
     asking: Asking | None = None
     shell: SlotShell | None = None
+    masker: Masker | None = None

@@ -10,8 +10,10 @@ from penstock.core.calls import FaultClass, Judgement
 from penstock.core.canon import Json, compact
 from penstock.core.work import Attempt, Form, Outcome, Record, Task, Verdict
 from penstock.core.workflow import Step
+from penstock.kinds.generate import out_of_budget
 from penstock.kinds.settling import Account, flaws, second_opinion
 from penstock.kinds.tools import Tools
+from penstock.models.budget import Exhausted
 from penstock.rules.prompts import TemplateFault
 from penstock.rules.repair import Stop
 
@@ -33,6 +35,8 @@ async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
                 found = await second_opinion(asking, asking.judge, {**names, "output": value}, found, account)
             except TemplateFault as fault:
                 found = Stop(Verdict.FAILED, FaultClass.JUDGE, f"its rubric cannot be written: {fault}")
+            except Exhausted as error:
+                found = out_of_budget(error)
     tools.permit.end()  # what was bought is durable: the next task need not wait for the outcome
     bill, elapsed_s = account.bill(), tools.clock.monotonic() - start
     if isinstance(found, Stop):

@@ -1,7 +1,8 @@
 """One question to one model: from the cache if it was bought before, else sent, kept, and only then read.
 
-    key -> bought before? -> being asked by somebody? -> intent -> send -> keep the raw answer -> read
-                                                         ^---- wait, while the transport is at fault
+    mask -> key -> bought before? -> being asked by somebody?
+      -> reserve -> wait for the server's limits -> intent -> send -> keep the raw answer -> settle -> read
+            ^---- wait, while the transport is at fault
 
 What was paid for is durable before anybody looks at it, and is found again by the fingerprint of its request.
 """
@@ -28,11 +29,14 @@ from penstock.core.calls import (
 from penstock.core.canon import Json, canonical
 from penstock.core.seams import AnswerStore, CallRecorder, Clock
 from penstock.models.adapters import ADAPTERS
+from penstock.models.guards import Guards, overrun_sentence, unguarded
+from penstock.models.limits import Closed, longest_s
 from penstock.models.pricing import cost_of
 from penstock.models.sim.adapter import SEND_HEADER
 from penstock.models.transport import Transport
 from penstock.models.wire import Built, Endpoint, HttpRequest
 from penstock.rules.waits import SENDS, Setback, wait_s
+from penstock.rules.worst_case import Worst, used
 
 _LASTING = frozenset({FaultClass.OVERFLOW, FaultClass.REFUSED})
 KEY_VERSION = 1
@@ -41,24 +45,28 @@ KEY_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """Which task asks, in which attempt of its loop (from 1), and what for: `answer` or `judge`."""
+    """Which task of which step asks, in which attempt of its loop (from 1), and what for: `answer` or `judge`."""
 
     task_number: int
     attempt: int
     purpose: str = "answer"
+    step_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How a step wants to be served: the time for one send, the cache mode, how often each kind of fault is tried.
 
-    Kinds that `tries` does not name share `sends`, the first one included.
+    Kinds that `tries` does not name share `sends`, the first one included. `at_once` is the step's own word on how many
+    may be in flight, None where it has none; with `mask`, key formats are masked in what goes elsewhere.
     """
 
     timeout_s: float
     cache: str = "use"
     tries: Mapping[str, int] = field(default_factory=dict)
     sends: int = SENDS
+    at_once: int | None = None
+    mask: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,7 @@ class Client:
         draw: Callable[[], float],
         pause: Callable[[float], Awaitable[object]],
         note: Callable[[str], None],
+        guards: Guards | None = None,
     ) -> None:
         """`endpoints` are those of the models, by name; `draw` gives numbers from 0 to 1 for the waits between sends;
         `note` hears once what a person should know, such as a parameter that a model does not take."""
@@ -95,13 +104,20 @@ class Client:
         self._draw = draw
         self._pause = pause
         self._note = note
+        self._guards = guards or unguarded(clock)
         self._dropped: dict[str, frozenset[str]] = {}
         self._flying: dict[bytes, asyncio.Future[Asked | None]] = {}
         self._said: set[str] = set()
 
     async def ask(self, request: Request, whose: Whose, manner: Manner) -> Asked:
-        """The reply, or why there is none. Raises only what the journal does: the run cannot go on then."""
-        key = fingerprint(request, self._endpoints[request.model.name])
+        """The reply, or why there is none. Raises what the journal does (the run cannot go on then), and Exhausted
+        where a budget has no room for the call."""
+        endpoint = self._endpoints[request.model.name]
+        concealed = self._guards.concealed(request, endpoint, manner.mask)
+        if isinstance(concealed, Fault):
+            return Asked(concealed, bytes(32))
+        request = concealed
+        key = fingerprint(request, endpoint)
         bought = self._store.get(key) if manner.cache in ("use", "only") else None
         replayed = self._replayed(request, key, bought, whose) if bought is not None else None
         if replayed is not None:
@@ -163,7 +179,7 @@ class Client:
             if kind is not None:
                 setbacks.append(Setback(kind, fault.retry_after_s))
                 budgets = {word: manner.tries[word.value] for word in TransportKind if word.value in manner.tries}
-                wait = wait_s(setbacks, self._draw(), budgets, sends=manner.sends)
+                wait = wait_s(setbacks, self._draw(), budgets, longest_s(request.model), manner.sends)
             else:
                 denied += 1
                 again = fault.cls is FaultClass.DENIED and denied < manner.tries.get("denied", 1)
@@ -186,25 +202,46 @@ class Client:
         waited_s: float,
     ) -> Asked:
         """One send: the intent durable before it, the raw answer durable after it. `calls` gets the call."""
-        adapter = ADAPTERS[request.model.provider]
-        built = adapter.build(request, self._endpoints[request.model.name], dropped)
+        adapter, endpoint, guards = ADAPTERS[request.model.provider], self._endpoints[request.model.name], self._guards
+        built = adapter.build(request, endpoint, dropped)
         self._tell_lowered(request, built)
-        intent = self._intent(request, whose, key, len(calls) + 1)
-        number = await self._recorder.intent(intent)
-        began = self._clock.monotonic()
-        got = await self._transport.send(_numbered(built.http, intent.send), manner.timeout_s)
-        elapsed_s = got.elapsed_s if isinstance(got, Answer) else self._clock.monotonic() - began
-        answer = got if isinstance(got, Answer) else None
-        result = got if isinstance(got, Fault) else adapter.parse(request, got)
-        cost = cost_of(request, result, self._clock.now())
-        status = answer.status if answer else None
-        call = self._call(intent, result, cost, status, elapsed_s, waited_s, cached=False)
-        await self._recorder.ended(number, call, answer)
+        body = built.http.body
+        worst = guards.worst(request, body, dropped, self._clock.now())
+        with await guards.budget.reserve(whose.step_id, worst) as held:
+            limiter = guards.limits.limiter_of(request.model, endpoint, whose.step_id, manner.at_once)
+            permit = await limiter.enter(guards.estimate(request, body), longest_s(request.model))
+            if isinstance(permit, Closed):
+                return Asked(_shut(permit), key, tuple(calls))
+            result: Reply | Fault | None = None
+            answer: Answer | None = None
+            try:
+                intent = self._intent(request, whose, key, len(calls) + 1, worst)
+                number = await self._recorder.intent(intent)
+                held.sent()
+                began = self._clock.monotonic()
+                got = await self._transport.send(_numbered(built.http, intent.send), manner.timeout_s)
+                elapsed_s = got.elapsed_s if isinstance(got, Answer) else self._clock.monotonic() - began
+                answer = guards.answer(got) if isinstance(got, Answer) else None
+                result = guards.fault(got) if isinstance(got, Fault) else adapter.parse(request, answer or got)
+            finally:
+                self._tell(limiter.left(permit, result, answer))
+            cost = cost_of(request, result, self._clock.now())
+            status, waited_s = (answer.status if answer else None), waited_s + permit.waited_s
+            call = self._call(intent, result, cost, status, elapsed_s, waited_s, cached=False)
+            await self._recorder.ended(number, call, answer)
+            over = held.settle(*used(call))
+        if over is not None:
+            self._note(overrun_sentence(request.model.name, over))
+        guards.learned(request, body, call)
         calls.append(call)
         kept = answer if answer is not None and _is_an_answer(result) else None
         if kept is not None and manner.cache != "off":
             self._store.put(key, described(request), kept)
         return Asked(result, key, tuple(calls), kept)
+
+    def _tell(self, sentence: str | None) -> None:
+        if sentence is not None:
+            self._note(sentence)
 
     def _drop(self, request: Request, param: str, said: str) -> None:
         """The model does not take the parameter: it is left out from now on, and that is said."""
@@ -224,10 +261,11 @@ class Client:
             self._said.add(sentence)
             self._note(sentence)
 
-    def _intent(self, request: Request, whose: Whose, key: bytes, send: int) -> Intent:
-        model = request.model
+    def _intent(self, request: Request, whose: Whose, key: bytes, send: int, worst: Worst | None = None) -> Intent:
+        model, now = request.model, self._clock.now()
         number, attempt, purpose = whose.task_number, whose.attempt, whose.purpose
-        return Intent(number, attempt, send, purpose, key, model.name, model.provider, self._clock.now())
+        most = (worst.tokens, worst.micros) if worst is not None else (None, None)
+        return Intent(number, attempt, send, purpose, key, model.name, model.provider, now, *most)
 
     def _call(
         self,
@@ -242,6 +280,11 @@ class Client:
         served = result.served if isinstance(result, Reply) else None
         fault = result if isinstance(result, Fault) else None
         return Call(intent, served, result.usage, cost, fault, status, elapsed_s, waited_s, cached)
+
+
+def _shut(closed: Closed) -> Fault:
+    """Why nothing was sent: the server asked for a longer wait than there may be."""
+    return Fault(FaultClass.TRANSPORT, closed.why, TransportKind.RATE_LIMIT, retry_after_s=closed.left_s)
 
 
 def fingerprint(request: Request, endpoint: Endpoint) -> bytes:

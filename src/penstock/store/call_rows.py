@@ -7,6 +7,7 @@ import zlib
 
 from penstock.core.calls import Answer, Call, Fault, Intent, Judgement, Usage
 from penstock.core.canon import sayable
+from penstock.rules.worst_case import used
 from penstock.store.database import Row
 
 COMPRESSED_FROM_BYTES = 16_384
@@ -34,6 +35,8 @@ def call_values(number: int, run_no: int, epoch: int, intent: Intent) -> Values:
         intent.model,
         intent.provider,
         intent.sent_at,
+        intent.worst_tokens,
+        intent.worst_micros,
     )
 
 
@@ -52,19 +55,22 @@ def end_values(number: int, run_no: int, call: Call, now: float) -> Values:
         call.wait_s,
         call.elapsed_s,
         now,
+        *_exposed(call),
     )
 
 
-def lost_values(number: int, run_no: int, now: float) -> Values:
-    """For `insert_call_end`, of a call whose process died: nobody knows what came of it, and what it cost."""
+def lost_values(row: Row, run_no: int, now: float) -> Values:
+    """For `insert_call_end`, of a call (a row of `calls`) whose process died: nobody knows what came of it, and what it
+    cost; at most its worst case."""
     fault = ("transport", "lost", "Penstock died while this call was in flight")
-    return (number, run_no, None, *fault, None, *_NO_USAGE, None, "unknown", 0, None, None, now)
+    end = (row["call_no"], run_no, None, *fault, None, *_NO_USAGE, None, "unknown", 0, None, None, now)
+    return (*end, row["worst_tokens"], row["worst_micros"])
 
 
 def stopped_values(number: int, run_no: int, now: float) -> Values:
     """For `insert_call_end`, of a call that nobody was there to send any more: it cost nothing."""
     fault = ("transport", "stopped", "Penstock was stopped before this call was sent")
-    return (number, run_no, None, *fault, None, *_NO_USAGE, 0, "exact", 0, 0.0, 0.0, now)
+    return (number, run_no, None, *fault, None, *_NO_USAGE, 0, "exact", 0, 0.0, 0.0, now, None, None)
 
 
 def answer_values(number: int, key: bytes, answer: Answer) -> Values:
@@ -100,6 +106,16 @@ def judgement_values(
         int(judgement.mended),
         judgement.score,
     )
+
+
+def _exposed(call: Call) -> Values:
+    """The tokens and micro-dollars that the server may have charged beyond what it said."""
+    actual, exposed = used(call)
+    if not exposed:
+        return (None, None)
+    tokens, micros = call.intent.worst_tokens, call.intent.worst_micros
+    left = None if micros is None else max(0, micros - (actual.micros or 0))
+    return (None if tokens is None else max(0, tokens - actual.tokens), left)
 
 
 def _fault(fault: Fault) -> Values:

@@ -107,7 +107,7 @@ class CallJournal:
             rows = self._database.all("calls_in_flight", {"run_no": self._run_no})
             lost = tuple(row for row in rows if row["epoch"] < self._epoch)
             now = self._clock.now()
-            ends = [lost_values(row["call_no"], self._run_no, now) for row in lost]
+            ends = [lost_values(row, self._run_no, now) for row in lost]
             self._database.many("insert_call_end", ends)
         return lost
 

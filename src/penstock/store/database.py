@@ -1,5 +1,8 @@
 """One SQLite connection: named statements, transactions, and the way from any older schema to today's.
 
+It is the one door to the journal, so secrets are masked here: every text and every blob of a statement's values, in
+queries as well, so that what was written under a mask is found under it.
+
 WAL with synchronous=NORMAL: a commit survives the death of the process. What must survive a power
 cut is followed by `sync`, which flushes the write-ahead log to the disk, and with it every commit before
 (https://www.sqlite.org/wal.html, "Performance Considerations").
@@ -18,14 +21,19 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.core.errors import OperatorError
 
-VERSION = 2
-MIGRATIONS: tuple[tuple[int, str], ...] = ((2, "migration_2.sql"),)
+if TYPE_CHECKING:
+    from penstock.rules.secrets import Masker
+
+VERSION = 3
+MIGRATIONS: tuple[tuple[int, str], ...] = ((2, "migration_2.sql"), (3, "migration_3.sql"))
 """(version, file) in order: each file's statements lead from the version before it to that version."""
 
 Row = sqlite3.Row
+Values = Sequence[object] | Mapping[str, object]
 
 _OUTER = ("BEGIN IMMEDIATE", ("ROLLBACK",), "COMMIT")
 _INNER = ("SAVEPOINT inside", ("ROLLBACK TO inside", "RELEASE inside"), "RELEASE inside")
@@ -39,6 +47,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Opens or makes the file and brings its schema up to date; OperatorError if that cannot be."""
         self.path = path
+        self.masker: Masker | None = None
         self._wal: int | None = None
         self._opening = threading.Lock()
         try:
@@ -46,22 +55,29 @@ class Database:
         except sqlite3.Error as error:
             raise unreadable(path, error) from error
 
-    def run(self, name: str, values: Sequence[object] | Mapping[str, object] = ()) -> int:
+    def run(self, name: str, values: Values = ()) -> int:
         """Runs a statement that changes rows; the id of the last row it inserted."""
-        return self._connection.execute(statements()[name], values).lastrowid or 0
+        return self._connection.execute(statements()[name], self._masked(values)).lastrowid or 0
 
     def many(self, name: str, rows: Iterable[Sequence[object]]) -> None:
         """Runs a statement that changes rows once for each of these rows of values."""
-        self._connection.executemany(statements()[name], rows)
+        self._connection.executemany(statements()[name], map(self._masked, rows) if self.masker else rows)
 
-    def one(self, name: str, values: Sequence[object] | Mapping[str, object] = ()) -> Row | None:
+    def one(self, name: str, values: Values = ()) -> Row | None:
         """The first row of a query, or None."""
-        row: Row | None = self._connection.execute(statements()[name], values).fetchone()
+        row: Row | None = self._connection.execute(statements()[name], self._masked(values)).fetchone()
         return row
 
-    def all(self, name: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
+    def all(self, name: str, values: Values = ()) -> list[Row]:
         """All rows of a query; callers bound them by a LIMIT or know that they are few."""
-        return self._connection.execute(statements()[name], values).fetchall()
+        return self._connection.execute(statements()[name], self._masked(values)).fetchall()
+
+    def _masked(self, values: Values) -> Values:
+        if self.masker is None:
+            return values
+        if isinstance(values, Mapping):
+            return {name: _without_secrets(value, self.masker) for name, value in values.items()}
+        return [_without_secrets(value, self.masker) for value in values]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -109,6 +125,12 @@ class Database:
             os.close(self._wal)
             self._wal = None
         self._connection.close()
+
+
+def _without_secrets(value: object, masker: Masker) -> object:
+    if isinstance(value, str):
+        return masker.text(value)
+    return masker.data(value) if isinstance(value, bytes) else value
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[tuple[int, str]] | None = None) -> None:

@@ -86,6 +86,11 @@ def _spending(spent: Spent) -> Spending:
     return Spending(spent.calls, spent.known_micros, spent.unknown)
 
 
+def _exposed(database: Database, run_no: int) -> Spending:
+    row = database.one("exposed_on_run", {"run_no": run_no})
+    return Spending(row["calls"], row["micros"], row["unknown"]) if row is not None else Spending()
+
+
 def _view(
     database: Database,
     layout: Layout,
@@ -119,6 +124,7 @@ def _view(
         simulated=bool(options_of(row).get("simulate")) or (asks and database.one("run_asks_for_real", number) is None),
         unpriced=tuple(found["model"] for found in database.all("unpriced_models", number)) if asks else (),
         prices=prices["detail"] if prices is not None else None,
+        exposed=_exposed(database, row["run_no"]) if asks else Spending(),
     )
 
 

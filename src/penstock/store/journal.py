@@ -126,6 +126,11 @@ class Journal:
         assert row is not None
         return int(row["epoch"])
 
+    def set_options(self, run_no: int, options: Mapping[str, object]) -> None:
+        """What is asked of the run from now on."""
+        told = json.dumps(options, ensure_ascii=False)
+        self.database.run("set_run_options", {"run_no": run_no, "options": told})
+
     def beat(self, run_no: int, epoch: int) -> None:
         """The owner lives."""
         self.database.run("beat", {"run_no": run_no, "epoch": epoch, "now": self._clock.now()})

@@ -9,6 +9,9 @@ VALUES (:run_id, :workflow, :name, 'running', :options, :base_no, :now);
 -- name: set_run_state
 UPDATE runs SET state = :state, reason = :reason, ended_at = :ended_at WHERE run_no = :run_no;
 
+-- name: set_run_options
+UPDATE runs SET options = :options WHERE run_no = :run_no;
+
 -- name: supersede_runs
 UPDATE runs SET superseded_by = :run_no
 WHERE workflow = :workflow AND run_no < :run_no AND superseded_by IS NULL
@@ -192,13 +195,15 @@ WHERE o.step_no = ? AND t.hash = ? AND o.outcome_no <= ? ORDER BY o.outcome_no D
 SELECT coalesce(max(call_no), 0) FROM calls;
 
 -- name: insert_call
-INSERT INTO calls (call_no, run_no, step_no, task_no, epoch, attempt, send, purpose, key, model, provider, sent_at)
-VALUES (?, ?, (SELECT step_no FROM tasks WHERE task_no = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO calls (call_no, run_no, step_no, task_no, epoch, attempt, send, purpose, key, model, provider, sent_at,
+                   worst_tokens, worst_micros)
+VALUES (?, ?, (SELECT step_no FROM tasks WHERE task_no = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_call_end
 INSERT INTO call_ends (call_no, run_no, served, fault, kind, message, status, tokens_in, tokens_out, cache_read,
-                       cache_write, cost_micros, cost_status, cached, wait_s, elapsed_s, ended_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                       cache_write, cost_micros, cost_status, cached, wait_s, elapsed_s, ended_at, exposed_tokens,
+                       exposed_micros)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_answer
 INSERT INTO answers (call_no, key, status, headers, form, body, at, elapsed_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
@@ -234,6 +239,29 @@ SELECT count(*) AS calls, coalesce(sum(cost_micros), 0) AS known_micros,
        coalesce(sum(cost_micros IS NULL), 0) AS unknown, coalesce(sum(cost_status = 'estimated'), 0) AS estimated,
        coalesce(sum(tokens_in), 0) AS tokens_in, coalesce(sum(tokens_out), 0) AS tokens_out
 FROM calls c JOIN call_ends e ON e.call_no = c.call_no WHERE c.step_no = ? AND e.cached = 0;
+
+-- name: used_by_steps
+-- What a budget holds of a run's earlier lives: by step, and for nothing that was answered from the cache.
+SELECT s.step_id, count(*) AS calls, coalesce(sum(e.tokens_in), 0) + coalesce(sum(e.tokens_out), 0) AS tokens,
+       coalesce(sum(e.cost_micros), 0) AS micros, coalesce(sum(e.exposed_tokens), 0) AS exposed_tokens,
+       coalesce(sum(e.exposed_micros), 0) AS exposed_micros,
+       coalesce(sum(e.cost_micros IS NULL AND e.exposed_micros IS NULL), 0) AS unknown
+FROM steps s JOIN calls c ON c.step_no = s.step_no JOIN call_ends e ON e.call_no = c.call_no
+WHERE s.run_no = :run_no AND e.cached = 0 GROUP BY s.step_id;
+
+-- name: exposed_on_run
+-- The most that may have been billed without a word: for calls in flight, and for those that were never heard of again.
+SELECT count(*) AS calls, coalesce(sum(micros), 0) AS micros, coalesce(sum(micros IS NULL), 0) AS unknown
+FROM (SELECT c.worst_micros AS micros FROM steps s JOIN calls c ON c.step_no = s.step_no
+      LEFT JOIN call_ends e ON e.call_no = c.call_no WHERE s.run_no = :run_no AND e.end_no IS NULL
+      UNION ALL
+      SELECT e.exposed_micros FROM call_ends e
+      WHERE e.run_no = :run_no AND e.cached = 0
+        AND (e.exposed_micros IS NOT NULL OR (e.cost_micros IS NULL AND e.tokens_in IS NULL)));
+
+-- name: seconds_of_lives
+SELECT coalesce(sum(max(0, coalesce(released_at, heartbeat_at) - taken_at)), 0) FROM owners
+WHERE run_no = :run_no AND epoch < :epoch;
 
 -- name: asks
 SELECT 1 FROM calls WHERE step_no = ? LIMIT 1;
@@ -382,19 +410,19 @@ ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime
 -- name: lay_aside_failed
 UPDATE tasks SET current = 0 WHERE step_no = :step_no AND current = 1 AND i IN
   (SELECT i FROM outcomes WHERE step_no = :step_no AND current = 1
-   AND (verdict = 'failed' OR (verdict = 'skipped' AND reason = :unread)));
+   AND (verdict = 'failed' OR (verdict = 'skipped' AND substr(reason, 1, length(:unread)) = :unread)));
 
 -- name: renew_failed
 INSERT INTO tasks (step_no, i, hash, occurrence, epoch, started_at, input)
 SELECT t.step_no, t.i, t.hash, t.occurrence, 0, :now, t.input
 FROM outcomes o JOIN tasks t ON t.task_no = o.task_no
 WHERE o.step_no = :step_no AND o.current = 1
-  AND (o.verdict = 'failed' OR (o.verdict = 'skipped' AND o.reason = :unread))
+  AND (o.verdict = 'failed' OR (o.verdict = 'skipped' AND substr(o.reason, 1, length(:unread)) = :unread))
 ORDER BY o.i;
 
 -- name: take_back_failed
 UPDATE outcomes SET current = 0 WHERE step_no = :step_no AND current = 1
-  AND (verdict = 'failed' OR (verdict = 'skipped' AND reason = :unread));
+  AND (verdict = 'failed' OR (verdict = 'skipped' AND substr(reason, 1, length(:unread)) = :unread));
 
 -- name: take_back_tasks
 UPDATE tasks SET current = 0 WHERE step_no = :step_no AND current = 1;
@@ -427,7 +455,7 @@ DELETE FROM derived WHERE run_no = :run_no AND path = :path;
 
 -- name: failed_count
 SELECT count(*) FROM outcomes WHERE step_no = :step_no AND current = 1
-  AND (verdict = 'failed' OR (verdict = 'skipped' AND reason = :unread));
+  AND (verdict = 'failed' OR (verdict = 'skipped' AND substr(reason, 1, length(:unread)) = :unread));
 
 -- name: begun_count
 SELECT count(*) FROM tasks t LEFT JOIN outcomes o ON o.step_no = t.step_no AND o.i = t.i AND o.current = 1
@@ -533,3 +561,37 @@ WHERE c.step_no = :step_no AND c.call_no > :after
   AND EXISTS (SELECT 1 FROM answers a WHERE a.key = c.key AND a.form = 'file')
   AND NOT EXISTS (SELECT 1 FROM answers a WHERE a.key = c.key AND a.body IS NOT NULL)
 ORDER BY c.call_no LIMIT :most;
+
+-- == what a plan asks ==
+
+-- The newest of its last 20 runs in which the step sent a call that gave a reply.
+-- name: step_that_asked
+SELECT s.step_no FROM
+  (SELECT s.step_no, s.run_no FROM runs r JOIN steps s ON s.run_no = r.run_no
+   WHERE r.workflow = :workflow AND s.step_id = :step_id ORDER BY r.run_no DESC LIMIT 20) s
+WHERE EXISTS (SELECT 1 FROM calls c JOIN call_ends e ON e.call_no = c.call_no
+              WHERE c.step_no = s.step_no AND e.cached = 0 AND e.fault IS NULL)
+ORDER BY s.run_no DESC LIMIT 1;
+
+-- name: past_calls
+SELECT c.task_no, c.model, c.provider, e.cost_micros, e.tokens_in, e.tokens_out, e.elapsed_s
+FROM calls c JOIN call_ends e ON e.call_no = c.call_no
+WHERE c.step_no = :step_no AND e.cached = 0 AND e.fault IS NULL
+ORDER BY c.call_no DESC LIMIT :most;
+
+-- name: last_run_of_step
+SELECT r.*, s.step_no FROM runs r JOIN steps s ON s.run_no = r.run_no
+WHERE r.workflow = :workflow AND s.step_id = :step_id AND s.started_at IS NOT NULL
+ORDER BY r.run_no DESC LIMIT 1;
+
+-- name: had_item
+SELECT 1 FROM tasks WHERE step_no = ? AND hash = ? AND current = 1 LIMIT 1;
+
+-- name: begin_seen
+CREATE TEMP TABLE seen (key BLOB PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
+
+-- name: times_seen
+SELECT times FROM seen WHERE key = ?;
+
+-- name: see
+INSERT INTO seen (key, times) VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET times = times + 1;

@@ -21,7 +21,7 @@ from penstock.store.logs import LOG, STEPS
 
 
 def count_failed(journal: Journal, step_no: int, unread: str) -> int:
-    """How many items of the step have failed, or were left unread for that reason."""
+    """How many items of the step have failed, or were left unread for a reason that begins so."""
     row = journal.database.one("failed_count", {"step_no": step_no, "unread": unread})
     return int(row[0]) if row is not None else 0
 

@@ -150,6 +150,7 @@ CREATE INDEX outcomes_by_fingerprint ON outcomes (fingerprint) WHERE fingerprint
 -- `attempt` counts a task's tries from 1, `send` the sends of one try from 1; `purpose` is `answer`, or `judge` for
 -- one that judges an answer. `key` is the request's fingerprint, 32 bytes; `model` the workflow's name for the model,
 -- `provider` whom it is asked of; `sent_at` when it was about to be sent. `task_no` is null if no task made the call.
+-- `worst_tokens` and `worst_micros` are the most that it may use, null where nothing bounds that.
 CREATE TABLE calls (
   call_no  INTEGER PRIMARY KEY,
   run_no   INTEGER NOT NULL REFERENCES runs (run_no),
@@ -162,7 +163,9 @@ CREATE TABLE calls (
   key      BLOB NOT NULL,
   model    TEXT NOT NULL,
   provider TEXT NOT NULL,
-  sent_at  REAL NOT NULL
+  sent_at  REAL NOT NULL,
+  worst_tokens INTEGER,
+  worst_micros INTEGER
 );
 CREATE INDEX calls_by_step ON calls (step_no);
 CREATE INDEX calls_by_task ON calls (task_no) WHERE task_no IS NOT NULL;
@@ -172,6 +175,8 @@ CREATE INDEX calls_by_task ON calls (task_no) WHERE task_no IS NOT NULL;
 -- `lost` (its process died meanwhile), or `stopped` (it was never sent); `message` what was said; `status` is HTTP's.
 -- `tokens_in` and `tokens_out` were used, `cache_read` and `cache_write` are parts of `tokens_in`; `cost_status` says
 -- how well the cost is known. `cached`: answered from the cache, nothing was sent. `wait_s` passed before it was sent.
+-- `exposed_tokens` and `exposed_micros` are what the server may have charged without a word (after a timeout, or when
+-- its process died), null where it cannot have, or where nothing bounds it: then `cost_micros` is null too.
 CREATE TABLE call_ends (
   end_no      INTEGER PRIMARY KEY,
   call_no     INTEGER NOT NULL UNIQUE REFERENCES calls (call_no),
@@ -190,7 +195,9 @@ CREATE TABLE call_ends (
   cached      INTEGER NOT NULL,
   wait_s      REAL,
   elapsed_s   REAL,
-  ended_at    REAL NOT NULL
+  ended_at    REAL NOT NULL,
+  exposed_tokens INTEGER,
+  exposed_micros INTEGER
 );
 CREATE INDEX call_ends_by_run ON call_ends (run_no, end_no);
 

@@ -1,0 +1,133 @@
+"""The budget of a run: its caps, what earlier lives have used of them, and what follows when one is used up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+
+from penstock.core.budgets import Amount, Caps
+from penstock.core.errors import Place, UsageError
+from penstock.core.models import Model
+from penstock.core.workflow import Step, Workflow
+from penstock.engine.site import Site
+from penstock.kinds.shell_output import printed
+from penstock.models.bodies import LIMITS
+from penstock.models.budget import Budget, Exhausted, Past
+from penstock.models.pricing import price_of
+from penstock.rules.worst_case import unheld
+
+AXES = {"cost_usd": "micros", "calls": "calls", "tokens": "tokens", "seconds": "seconds"}
+NOTIFY_S = 60.0
+ANTHROPIC_TOKENS = 4096
+"""The limit that is sent to Anthropic, which demands one, where the author sets none."""
+
+
+def with_caps(workflow: Workflow, raised: tuple[tuple[str, str], ...]) -> Workflow:
+    """The workflow with the caps that `resume --budget` sets in place of the file's: `KEY=VALUE`, `STEP.KEY=VALUE`.
+
+    UsageError for a word that means no cap.
+    """
+    for word, value in raised:
+        place, _, axis = word.rpartition(".")
+        if axis not in AXES or (place and place not in {step.id for step in workflow.steps}):
+            named = ", ".join(AXES)
+            raise UsageError(f"--budget {word}={value}: there is no such cap", f"write one of {named}, or STEP.calls")
+        amount = _amount(word, axis, value)
+        if place:
+            steps = tuple(
+                replace(step, budget=_raised(step.budget, axis, amount)) if step.id == place else step
+                for step in workflow.steps
+            )
+            workflow = replace(workflow, steps=steps)
+        else:
+            workflow = replace(workflow, budget=_raised(workflow.budget, axis, amount))
+    return workflow
+
+
+def _amount(word: str, axis: str, value: str) -> int | float:
+    try:
+        number = Decimal(value.removeprefix("$"))
+        scaled = number * 1_000_000 if axis == "cost_usd" else number
+        if scaled <= 0 or (axis != "seconds" and scaled != scaled.to_integral_value()):
+            raise InvalidOperation
+    except InvalidOperation:
+        what = "an amount in dollars" if axis == "cost_usd" else "a number above 0"
+        raise UsageError(f"--budget {word}={value}: write {what}, such as --budget {word}=10") from None
+    return float(scaled) if axis == "seconds" else int(scaled)
+
+
+def _raised(caps: Caps | None, axis: str, amount: int | float) -> Caps:
+    return replace(caps or Caps(Place("--budget", 1, 1)), **{AXES[axis]: amount})  # type: ignore[arg-type]  # by axis
+
+
+def budget_of(site: Site) -> Budget | None:
+    """What the run may still use; None where nothing says so."""
+    workflow, database, run_no = site.workflow, site.journal.database, site.run_no
+    steps = {step.id: step.budget for step in workflow.steps if step.budget is not None}
+    if workflow.budget is None and not steps:
+        return None
+    used = {row["step_id"]: row for row in database.all("used_by_steps", {"run_no": run_no})}
+    pasts = {
+        step_id: Past(
+            Amount(row["calls"], row["tokens"], None if row["unknown"] else row["micros"]),
+            Amount(0, row["exposed_tokens"], row["exposed_micros"]),
+        )
+        for step_id, row in used.items()
+    }
+    seconds = database.one("seconds_of_lives", {"run_no": run_no, "epoch": site.epoch})
+    whole = _sum(pasts, float(seconds[0]) if seconds is not None else 0.0)
+    return Budget(site.clock, workflow.budget, steps, whole, pasts)
+
+
+def _sum(pasts: Mapping[str, Past], seconds: float) -> Past:
+    spent = [past.spent for past in pasts.values()]
+    exposed = [past.exposed for past in pasts.values()]
+    return Past(_total(spent), _total(exposed), seconds)
+
+
+def _total(amounts: list[Amount]) -> Amount:
+    known = [each.micros for each in amounts if each.micros is not None]
+    micros = sum(known) if len(known) == len(amounts) else None
+    return Amount(sum(each.calls for each in amounts), sum(each.tokens for each in amounts), micros)
+
+
+def refuse_unheld(workflow: Workflow, asked: Iterable[tuple[Step, Model]], at: float) -> None:
+    """Unbounded, before the first call, if a cap cannot be held for one of the models that steps may ask."""
+    for step, model in asked:
+        params = dict(getattr(step.spec, "params", ()))
+        limit = next((params[name] for name in LIMITS if params.get(name) is not None), None)
+        sent = ANTHROPIC_TOKENS if limit is None and model.provider == "anthropic" else limit
+        for caps in (workflow.budget, step.budget):
+            refused = unheld(model, price_of(model, model.served, at, 0), sent, caps) if caps is not None else None
+            if refused is not None:
+                raise refused
+
+
+def tell_of_pause(site: Site, used_up: Exhausted) -> None:
+    """Why the run pauses, what goes on with it, and the command that the budget names."""
+    place = f"{used_up.level.step_id}." if used_up.level.step_id else ""
+    how = f"penstock resume {site.run_id} --budget {place}{used_up.level.axis}=…"
+    site.journal.event(site.run_no, "budget", place.rstrip("."), str(used_up))
+    site.listener.note(f"paused, {used_up}\n  `{how}` goes on with a larger one")
+    complaint = _notify(site.workflow, used_up, site.run_id)
+    if complaint is not None:
+        site.listener.note(complaint)
+
+
+def _notify(workflow: Workflow, used_up: Exhausted, run_id: str) -> str | None:
+    """Runs the command that the budget names; a sentence if it could not do its work."""
+    command = used_up.caps.notify
+    if command is None:
+        return None
+    told = {"PENSTOCK_RUN_ID": run_id, "PENSTOCK_REASON": str(used_up)}
+    environ = {name: value for name, value in os.environ.items() if name not in workflow.secrets}
+    try:
+        ended = printed(command, workflow.folder, {**environ, **dict(workflow.env), **told}, NOTIFY_S)
+    except OSError as error:
+        return f"the budget's `notify` could not be run: {error.strerror}"
+    if ended.status == 0:
+        return None
+    how = f"took longer than {NOTIFY_S:g} s" if ended.status is None else f"ended with status {ended.status}"
+    return f"the budget's `notify` {how}: {ended.stderr.decode('utf-8', 'replace').strip()[-300:]}"
