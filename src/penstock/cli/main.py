@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": ("penstock.cli.author", "plan", "Show what a run would do, and why."),
     "check": ("penstock.cli.author", "check", "Check a workflow file; nothing is run."),
     "resume": ("penstock.cli.run", "resume", "Go on with a run that was interrupted."),
+    "replay": ("penstock.cli.replay", "replay", "Run kept failures through today's workflow."),
     "status": ("penstock.cli.history", "status", "Show one run, step by step."),
     "runs": ("penstock.cli.history", "runs", "List the runs, newest first."),
     "log": ("penstock.cli.history", "log", "Print a run's log; -f follows it."),
