@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from penstock.core.canon import item_hash, item_key
 from penstock.core.errors import ConditionError, OperatorError
@@ -42,11 +43,28 @@ def asked(step: Step) -> str:
     return ", ".join(told)
 
 
+class Estimator(Protocol):
+    """Tells what a model step would come to; nobody is asked."""
+
+    def __call__(self, decision: Decision, bound: int | None, unread: str | None) -> Decision:
+        """The decision to run a model step, with its estimate.
+
+        `unread` says why its file cannot be read before the run, None if it can; of rows that are not known there are
+        at most `bound`. OperatorError if the file cannot be read.
+        """
+
+
 def make(
-    workflow: Workflow, facts: Facts, environ: Mapping[str, str], refused: Mapping[str, str], only: str | None = None
+    workflow: Workflow,
+    facts: Facts,
+    environ: Mapping[str, str],
+    refused: Mapping[str, str],
+    only: str | None = None,
+    estimate: Estimator | None = None,
 ) -> Plan:
-    """What a new run would do. `refused` are steps that could not begin, each with the reason; `only` as in `run`."""
-    planner = _Planner(workflow, facts, environ, refused)
+    """What a new run would do. `refused` are steps that could not begin, each with the reason; `only` as in `run`.
+    Without `estimate` nothing is said of the cost of model steps."""
+    planner = _Planner(workflow, facts, environ, refused, estimate)
     steps = order(workflow) if only is None else (workflow.step(only),)
     for step in steps:
         planner.made[step.id] = planner.decide(step, only is not None)
@@ -61,6 +79,7 @@ class _Planner:
     facts: Facts
     environ: Mapping[str, str]
     refused: Mapping[str, str]
+    estimate: Estimator | None = None
     made: dict[str, Decision] = field(default_factory=dict)
 
     def decide(self, step: Step, alone: bool) -> Decision:
@@ -76,10 +95,15 @@ class _Planner:
         models = asked(step)
         if models and decision.action is Action.RUN:
             decision = replace(decision, reason=f"{decision.reason}; {models}")
+        if step.shell is None and decision.action is Action.RUN:
+            decision = self._estimated(step, decision)
         unsure = by_need or by_when
         if unsure is None:
             return decision
-        return Decision(step.id, Action.MAYBE, unsure.reason, decision.items, decision.cached)
+        estimate = decision.estimate
+        if estimate is not None:  # a step that does not run costs nothing
+            estimate = replace(estimate, low_micros=0, at_most=bool(estimate.to_buy))
+        return Decision(step.id, Action.MAYBE, unsure.reason, decision.items, decision.cached, estimate)
 
     def _alone(self, step: Step) -> Decision | None:
         for need in step.needs:
@@ -113,6 +137,21 @@ class _Planner:
         except ConditionError as error:
             return Decision(step.id, Action.BLOCK, f"when: {error}")
         return None if answer.value else Decision(step.id, Action.SKIP, f"when: {answer.shown}")
+
+    def _estimated(self, step: Step, decision: Decision) -> Decision:
+        """The decision with what the step's models would come to."""
+        if self.estimate is None:
+            return decision
+        source, bound, unread = step.foreach, decision.items, None
+        if isinstance(source, StepSource):
+            bound = self.made[source.step].items if source.step in self.made else None
+        elif isinstance(source, FileSource):
+            writer = self._writer(source.path, step)
+            unread = f"{writer} writes them" if writer is not None else None
+        try:
+            return self.estimate(decision, bound, unread)
+        except OperatorError as error:
+            return Decision(step.id, Action.BLOCK, str(error))
 
     # --- the work itself -----------------------------------------------------------------------
 

@@ -42,6 +42,22 @@ def test_a_run_tells_its_calls_and_what_they_cost(project: Project) -> None:
     assert project.succeeds("status").normal == f"{head}{steps}\n{TABLE}\n{calls}{LOG}"
 
 
+def test_where_a_model_step_fails_its_calls_are_shown_and_no_output_of_commands(project: Project) -> None:
+    project.write("mine.py", "def answer(request):\n    raise OSError('no luck')\n")
+    project.workflow(
+        "models: {mine: {model: python/mine:answer, price: {input: 1, output: 1}}}\n"
+        "steps:\n  - id: ask\n    foreach: [1]\n    generate: {model: mine, prompt: 'Of {{ item }}'}\n"
+    )
+    said = project.penstock("run").normal
+    assert "  asked   .penstock/runs/RUN/calls.jsonl (every model call, and what went wrong with it)\n" in said
+    assert "  kept    fixtures/failures/ask (rejected and failed rows)\n" in said
+    assert "output" not in said
+    project.workflow("steps:\n  - id: say\n    run: echo no luck; exit 1\n")
+    said = project.penstock("run").normal
+    assert "  output  .penstock/runs/RUN/out (what the commands printed)\n" in said
+    assert "asked" not in said
+
+
 def test_programs_are_told_dollars(project: Project) -> None:
     told = project.succeeds("run", "--json").value
     assert (told["cost"], told["calls"], told["simulated"]) == (0.006, 3, False)
@@ -79,12 +95,18 @@ def test_the_log_names_the_model_and_the_cost_of_each_answer(project: Project) -
 def test_a_plan_names_the_models(project: Project) -> None:
     printed = """\
   RUN    grade          3  every row of rows.jsonl; mine
+                           3 calls to buy
+                           $0.000008 or more, the most is NOT KNOWN
+                           nothing bounds what mine writes: give
+                             models.mine.max_tokens
   RUN    even              at most 3, those that end accepted in grade
 """
     assert project.succeeds("plan").out == printed
     project.workflow(CASCADE)
     printed = """\
   RUN    draft          1  a step without `inputs` always runs; small → sim/large, judged by sim/strict
+                           2 calls to buy, 1 of them a judge's
+                           $0
   MAYBE  again          1  when: outputs.draft.n > 3
 """
     assert project.succeeds("plan").out == printed

@@ -146,7 +146,7 @@ def test_completion_scripts_are_printed_and_that_of_bash_completes(project: Proj
         _penstock_completion penstock
         printf '%%s\\n' "${COMPREPLY[@]}"
     """
-    assert project.bash(complete % ("penstock re", 1)).out == "resume\n"
+    assert project.bash(complete % ("penstock res", 1)).out == "resume\n"
     assert set(project.bash(complete % ("penstock run --", 2)).out.split()) >= {"--only", "--var", "--concurrency"}
     assert project.bash(complete % ("penstock completion f", 2)).out == "fish\n"
 

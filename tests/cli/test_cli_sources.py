@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -89,9 +90,9 @@ def test_a_secret_comes_from_the_environment_or_dot_env_and_goes_only_to_steps_t
     project.workflow("""\
 secrets: [TOKEN, OTHER, THIRD]
 steps:
-  - {id: asks, secrets: [TOKEN], run: 'echo "${TOKEN:-none} ${OTHER:-none} ${THIRD:-none}"'}
-  - {id: asks_other, secrets: [OTHER], run: 'echo "${TOKEN:-none} ${OTHER:-none} ${THIRD:-none}"'}
-  - {id: asks_nothing, run: 'echo "${TOKEN:-none} ${OTHER:-none} ${THIRD:-none}"'}
+  - {id: asks, secrets: [TOKEN], run: 'echo "${TOKEN:-none} ${OTHER:-none} ${THIRD:-none}" | tee asks'}
+  - {id: asks_other, secrets: [OTHER], run: 'echo "${TOKEN:-none} ${OTHER:-none} ${THIRD:-none}" | tee asks_other'}
+  - {id: asks_nothing, run: 'echo "${TOKEN:-none} ${OTHER:-none} ${THIRD:-none}" | tee asks_nothing'}
 """)
     project.environ |= {"OTHER": "from-environ", "THIRD": "third-secret"}
     said = project.penstock("run")
@@ -102,9 +103,10 @@ steps:
     )
     project.write(".env", "# mine\nTOKEN='from dot-env'\nOTHER=not-this-one\n")
     project.succeeds("run")
-    assert records(project, "asks") == ["from dot-env none none"]
-    assert records(project, "asks_other") == ["none from-environ none"]
-    assert records(project, "asks_nothing") == ["none none none"]
+    assert (project.folder / "asks").read_text() == "from dot-env none none\n"
+    assert (project.folder / "asks_other").read_text() == "none from-environ none\n"
+    assert (project.folder / "asks_nothing").read_text() == "none none none\n"
+    assert re.fullmatch(r"MASKED-TOKEN-[0-9a-f]{10} none none", str(records(project, "asks")[0]))
     project.write(".env", "TOKEN=short\n")
     said = project.penstock("run")
     assert (said.status, said.err.splitlines()[0]) == (

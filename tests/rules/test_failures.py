@@ -52,6 +52,35 @@ def test_nothing_said_leaves_no_empty_part() -> None:
     assert signature("rejected", None, None, "") == "rejected"
 
 
+JUDGED = "the answer does not meet its contract (judge) after"
+JUDGED_ALIKE = [
+    (
+        f"large: {JUDGED} 1 attempt: expected Be kind, got it shouts (fix: do not)",
+        f"large: {JUDGED} 3 attempts: expected x, got y",
+    ),
+    (
+        f"large: {JUDGED} 2 attempts, the last one no better than one before: expected a: b, got c",
+        f"large: {JUDGED} 2 attempts: expected a",
+    ),
+    ("expected Be kind, got it shouts", "expected Be brief, got it goes\non (and 2 more)"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), JUDGED_ALIKE)
+def test_a_judges_own_words_make_no_other_signature(one: str, other: str) -> None:
+    assert signature("rejected", "judge", one, "") == signature("rejected", "judge", other, "")
+
+
+def test_a_judge_that_gave_no_verdict_is_another_cause_than_its_no() -> None:
+    none = signature("failed", "judge", "the judge gave no verdict: large: the call was denied: no credit", "")
+    assert none == "failed | judge | the judge gave no verdict: large: the call was denied: no credit"
+
+
+def test_what_a_check_expected_still_tells_causes_apart() -> None:
+    one, other = (f"small: expected output.{name} > 1, got 0 > 1" for name in ("n", "m"))
+    assert signature("rejected", "check", one, "") != signature("rejected", "check", other, "")
+
+
 @given(st.text(), st.text())
 def test_a_signature_is_one_line_of_three_hundred_characters_at_most(reason: str, said: str) -> None:
     sign = signature("failed", "exit", reason.replace("\n", " "), said)

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock import plan as plans
 from penstock.api.clock import CLOCK
 from penstock.api.loading import load, locate
 from penstock.api.strangers import strangers
 from penstock.core.errors import UsageError
-from penstock.core.views import Options, Plan
+from penstock.core.views import Action, Decision, Options, Plan
 from penstock.core.workflow import FileSource, Step, Workflow
 from penstock.store import items
 from penstock.store.contents import contents
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout
 
+if TYPE_CHECKING:
+    from penstock.api.billing import Biller
 
-def plan(path: Path, options: Options) -> Plan:
-    """What `run` with these options would do now."""
+
+def plan(path: Path, options: Options, hear: Callable[[str, int], None] | None = None) -> Plan:
+    """What `run` with these options would do now, and what its model calls would come to; none is made.
+
+    `hear` is told now and then which step's rows are looked at, and how many have been.
+    """
     workflow = load(locate(path), dict(options.variables))
     if options.only is not None and options.only not in {step.id for step in workflow.steps}:
         raise UsageError(
@@ -28,17 +37,63 @@ def plan(path: Path, options: Options) -> Plan:
             f"its steps are: {', '.join(step.id for step in workflow.steps)}",
         )
     layout = Layout(workflow.folder.absolute())
-    journal = Journal(layout.journal, CLOCK) if layout.journal.exists() else None
-    try:
+    with ExitStack() as open_things:
+        journal = None
+        if layout.journal.exists():
+            journal = open_things.enter_context(closing(Journal(layout.journal, CLOCK)))
         refused = strangers(journal, layout, workflow, {}, options.only)
         blocked = {
             _step_of(workflow, problem.place.line): problem.message for problem in refused.values() if problem.place
         }
         facts = FolderFacts(workflow, layout, journal)
-        return plans.make(workflow, facts, os.environ, blocked, options.only)
-    finally:
-        if journal is not None:
-            journal.close()
+        estimate = None
+        if any(step.shell is None for step in workflow.steps):
+            biller = open_things.enter_context(closing(_biller(workflow, layout, journal, options, hear)))
+            estimate = _Estimates(biller)
+        return plans.make(workflow, facts, os.environ, blocked, options.only, estimate)
+
+
+def _biller(
+    workflow: Workflow,
+    layout: Layout,
+    journal: Journal | None,
+    options: Options,
+    hear: Callable[[str, int], None] | None,
+) -> Biller:
+    # 100 ms to import, for workflows that ask models
+    from penstock.api.asking import cast
+    from penstock.api.billing import Biller
+    from penstock.api.keyless import without_keyless
+    from penstock.api.last_run import LastRun
+    from penstock.api.rehearsing import Rehearsal
+
+    database = journal.database if journal is not None else None
+    found = cast(workflow, {}, options, frozenset())
+    if not options.simulate:
+        found = replace(found, workflow=without_keyless(workflow, found))
+    last = LastRun(workflow, layout, database, options.simulate)
+    rehearsal = Rehearsal(found, layout, database)
+    return Biller(found, rehearsal, last, options.concurrency, hear or _unheard)
+
+
+def _unheard(step_id: str, rows: int) -> None:
+    """Nobody hears it."""
+
+
+class _Estimates:
+    """Puts the bill of a step into the decision to run it."""
+
+    def __init__(self, biller: Biller) -> None:
+        self._biller = biller
+
+    def __call__(self, decision: Decision, bound: int | None, unread: str | None) -> Decision:
+        """The decision with its estimate; REUSE where every answer was bought before."""
+        billed = self._biller.bill(decision.step_id, bound, unread)
+        items = decision.items if billed.items is None else billed.items
+        told = replace(decision, items=items, cached=billed.cached, estimate=billed.estimate)
+        if not billed.settled:
+            return told
+        return replace(told, action=Action.REUSE, reason="every answer was bought before")
 
 
 def _step_of(workflow: Workflow, line: int) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
+import time
 from pathlib import Path
 
 import click
 
-from penstock.cli import show
+from penstock.cli import bill_lines, show
 from penstock.cli.run_options import pairs
 from penstock.core.errors import OperatorError, Problem, WorkflowError
-from penstock.core.views import Decision, Options
+from penstock.core.views import Options
 
 WORKFLOW = click.argument("workflow", type=click.Path(path_type=Path), default=Path())
+PATIENCE_S = 1.0
+"""A plan that takes longer says how far it is."""
 VARIABLES = click.option("--var", "variables", metavar="KEY=VALUE", multiple=True, help="Override an entry of env.")
 
 
@@ -52,31 +56,47 @@ def _problem(found: Problem) -> dict[str, object]:
 @WORKFLOW
 @click.option("--only", metavar="STEP", help="Plan for this step alone.")
 @VARIABLES
+@click.option("--simulate", is_flag=True, help="Plan a rehearsal, in which the simulator answers.")
+@click.option("--cache", type=click.Choice(["use", "refresh", "only", "off"]), help="As in `run`.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def plan(workflow: Path, only: str | None, variables: tuple[str, ...], as_json: bool) -> None:
-    """Show what a run of WORKFLOW would do with each step, why, and for how many items.
+def plan(
+    workflow: Path, only: str | None, variables: tuple[str, ...], simulate: bool, cache: str | None, as_json: bool
+) -> None:
+    """Show what a run of WORKFLOW would do with each step, why, for how many items, and what its model calls may cost.
 
-    Actions: RUN, REUSE, SKIP, BLOCK, WAIT, and MAYBE where a `when` is not known before the run.
+    No call is made. Actions: RUN, REUSE, SKIP, BLOCK, WAIT, and MAYBE where a `when` is not known before the run.
     """
     from penstock.api.planning import plan as make
 
-    made = make(workflow, Options(only, pairs(variables)))
+    with Looking() as looking:
+        made = make(workflow, Options(only, pairs(variables), simulate=simulate, cache=cache), looking.at)
     if as_json:
-        click.echo(json.dumps({"steps": {decision.step_id: _told(decision) for decision in made.decisions}}))
+        told = {decision.step_id: bill_lines.bill_json(decision) for decision in made.decisions}
+        click.echo(json.dumps({"steps": told}, ensure_ascii=False))
         return
-    click.echo("\n".join(show.plan(made)))
+    click.echo("\n".join(bill_lines.plan(made)))
 
 
-def _told(decision: Decision) -> dict[str, object]:
-    return {
-        "action": decision.action.value,
-        "reason": decision.reason,
-        "items": decision.items,
-        "cached": decision.cached,
-        "to_buy": 0,
-        "cost_low": None,
-        "cost_high": None,
-    }
+class Looking:
+    """On a terminal, says on standard error how many rows have been looked at, once it takes long."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._shown = False
+
+    def __enter__(self) -> Looking:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """The line is gone."""
+        if self._shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+    def at(self, step_id: str, rows: int) -> None:
+        """So many rows of the step have been looked at."""
+        if sys.stderr.isatty() and time.monotonic() - self._since > PATIENCE_S:
+            self._shown = True
+            click.echo(f"\r  {step_id}: {rows:,} rows looked at\x1b[K", err=True, nl=False)
 
 
 @click.command()
