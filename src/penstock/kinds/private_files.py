@@ -9,11 +9,14 @@ later item's.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.core.canon import compact, parse
 from penstock.core.work import Item, Task
 from penstock.kinds.tools import Tools
 from penstock.rules.secrets import Masker
@@ -21,6 +24,7 @@ from penstock.rules.secrets import Masker
 TAIL_BYTES, TAIL_LINES = 4096, 20
 CHUNK = 1 << 16
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+_ESCAPED_MASK = re.compile(r"[A-Z]+-\w+\.json-[0-9a-f]{10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def prepare(task: Task, pieces: tuple[int, ...], tools: Tools) -> PrivateFiles:
     outputs = os.fspath(tools.run.out / task.step_id)
     if task.item is not None:
         files = PrivateFiles(f"{slot}/item", f"{slot}/stdout", f"{slot}/stderr", paths)
-        _write_item(f"{slot}/item", _restored(task.item.text, tools.masker))
+        _write_item(f"{slot}/item", _restored_bytes(task.item.text, tools.masker))
     elif tools.masker is not None:
         files = PrivateFiles(None, f"{slot}/stdout", f"{slot}/stderr", paths, outputs)
     else:
@@ -81,14 +85,32 @@ def read(path: str) -> bytes:
         os.close(descriptor)
 
 
-def tail(path: str) -> str:
-    """The last lines of a file, decoded as well as can be; empty where there is none."""
+def tail(path: str, masker: Masker | None) -> str:
+    """The last lines of a file, decoded as well as can be, its secrets masked; empty where there is none."""
     if not size(path):
         return ""
+    before = CHUNK if masker is not None else 0  # a secret is found only where it is whole
     with open(path, "rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-        lines = file.read().decode("utf-8", "replace").rstrip().splitlines()
-    return "\n".join(lines[-TAIL_LINES:])
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES - before))
+        said = file.read()
+    shown = (masker.data(said) if masker is not None else said)[-TAIL_BYTES:]
+    return "\n".join(shown.decode("utf-8", "replace").rstrip().splitlines()[-TAIL_LINES:])
+
+
+def restored(text: str, masker: Masker | None) -> str:
+    """The text as a command gets it: with the secrets that a step above has left masks of.
+
+    How the secret was spelled there does not matter, but what the text is here: in JSON it is escaped, else it is not.
+    """
+    if masker is None or masker.restored(text) == text:
+        return text
+    try:
+        value = parse(text)
+    except ValueError:
+        value = None
+    if isinstance(value, (dict, list, str)):
+        return compact(_restored_value(value, masker))
+    return masker.restored(_ESCAPED_MASK.sub(lambda found: _unescaped(found.group(), masker), text))
 
 
 def keep_stderr(files: PrivateFiles, item: Item, number: int, kept: Path, masker: Masker | None) -> None:
@@ -140,11 +162,29 @@ def _empty(path: str) -> None:
     os.close(os.open(path, WRITE, 0o600))
 
 
-def _restored(text: bytes, masker: Masker | None) -> bytes:
-    """The text as a command gets it: with the secrets that a step above has left masks of."""
+def _restored_bytes(text: bytes, masker: Masker | None) -> bytes:
     if masker is None:
         return text
-    return masker.restored(text.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    return restored(text.decode("utf-8", "surrogateescape"), masker).encode("utf-8", "surrogateescape")
+
+
+def _restored_value(value: object, masker: Masker) -> object:
+    if isinstance(value, str):
+        return restored(value, masker)
+    if isinstance(value, dict):
+        return {restored(name, masker): _restored_value(inner, masker) for name, inner in value.items()}
+    return [_restored_value(inner, masker) for inner in value] if isinstance(value, list) else value
+
+
+def _unescaped(mask: str, masker: Masker) -> str:
+    """The secret itself, of which JSON's spelling was masked; the mask, if what stood there is not known."""
+    said = masker.restored(mask)
+    try:
+        while said != mask and _ESCAPED_MASK.fullmatch(masker.text(said)):
+            said = json.loads(f'"{said}"', strict=False)
+    except ValueError:
+        return mask
+    return said
 
 
 def _write_item(path: str, item: bytes) -> None:

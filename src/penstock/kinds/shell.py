@@ -13,7 +13,17 @@ from penstock.core.refusals import is_of_the_machine
 from penstock.core.work import Attempt, Form, Outcome, Piece, Record, Task, Verdict
 from penstock.core.workflow import Shell, Step
 from penstock.kinds.forking import Kind
-from penstock.kinds.private_files import PrivateFiles, append, keep_outputs, keep_stderr, prepare, read, size, tail
+from penstock.kinds.private_files import (
+    PrivateFiles,
+    append,
+    keep_outputs,
+    keep_stderr,
+    prepare,
+    read,
+    restored,
+    size,
+    tail,
+)
 from penstock.kinds.shell_process import GRACE_S, Exit, Streams, run
 from penstock.kinds.tools import Tools
 from penstock.store.layout import move
@@ -101,8 +111,7 @@ def _of_attempt(task: Task, shell: Shell, number: int, tools: Tools) -> dict[byt
         if placeholder.root == "attempt":
             variables[name.encode()] = b"%d" % number
     for name, value in task.values:
-        text = value if tools.masker is None else tools.masker.restored(value)
-        variables[name.encode()] = text.encode("utf-8", "surrogateescape")
+        variables[name.encode()] = restored(value, tools.masker).encode("utf-8", "surrogateescape")
     return variables
 
 
@@ -137,7 +146,7 @@ def _judge(
     kind, reason = _accident(step, ended, complaint)
     for name in task.files:
         _put_aside(name, tools)
-    said = tail(files.stderr) or tail(files.stdout)
+    said = tail(files.stderr, tools.masker) or tail(files.stdout, tools.masker)
     attempt = Attempt(tried.number, tried.started_at, tried.elapsed_s, kind, reason, said)
     return Outcome(task, Verdict.FAILED, (attempt,), reason=reason)
 
@@ -173,6 +182,9 @@ def _record(task: Task, files: PrivateFiles, tools: Tools) -> tuple[Record | Non
         if text.startswith(b"{") and b"\n" not in text:
             return None, f"its output begins with {{ and is not JSON: {error}"
         return Record(Form.TEXT, _without_line_end(body)), None
+    hidden = value if tools.masker is None else tools.masker.value(value)
+    if hidden != value:  # masked as a value it stays JSON: a number with a secret in it becomes a text
+        return Record(Form.JSON, compact(hidden).encode()), None
     plain = isinstance(value, (int, float)) or value is None
     return Record(Form.JSON, text if plain else squeeze(text.decode()).encode()), None
 

@@ -61,6 +61,8 @@ class AnswerFiles:
     def read(self, key: bytes) -> Answer | None:
         """The answer in the key's file; None if there is no such file, or it was not whole and is put aside now."""
         path = self.path_of(key)
+        if not os.access(path, os.F_OK):  # most are not there, and an exception takes longer than to ask
+            return None
         try:
             with open(path, "rb", buffering=0) as file:
                 return decode(file.readall(), key)
@@ -107,7 +109,7 @@ class AnswerFiles:
 
     def _keep_only_copy(self, path: str, key: bytes) -> None:
         """What is about to be replaced and is no longer in the journal (`prune`) gets another name: it was paid for."""
-        if self.database is None or not os.path.exists(path) or not self.database.one("only_in_file", (key,)):
+        if self.database is None or not os.access(path, os.F_OK) or not self.database.one("only_in_file", (key,)):
             return
         self.replaced.mkdir(exist_ok=True)
         os.link(path, _free(self.replaced, os.path.basename(path)))

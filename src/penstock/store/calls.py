@@ -26,6 +26,12 @@ from penstock.store.call_rows import (
 )
 from penstock.store.database import Database, Row, unreadable
 
+SILENCE_S = 0.005
+BUNCH = 8
+"""What comes all at once after a silence is made durable so many ends at a time. A server that takes equally long for
+each request answers in bunches, as it was asked: whoever goes on first asks again while the others still wait for the
+disk, and after some rounds the bunch is spread over the time that an answer takes."""
+
 
 class CallJournal:
     """Makes the calls of one life of a run durable: a `CallRecorder`. For use in one event loop.
@@ -45,6 +51,7 @@ class CallJournal:
         self._quiet = _Quiet()
         self._flushing: asyncio.Task[None] | None = None
         self._fault: PenstockError | None = None
+        self._is_bunch, self._silent_since = False, 0.0
 
     async def intent(self, intent: Intent) -> int:
         """When this returns, a power cut does not lose that the request is about to be sent; its number.
@@ -119,7 +126,10 @@ class CallJournal:
             self._flushing.add_done_callback(self._flushed)
 
     async def _flush(self) -> None:
-        self._in_hand, self._queued = self._queued, _Batch()
+        silent_s = self._clock.monotonic() - self._silent_since
+        self._is_bunch = self._is_bunch or silent_s > SILENCE_S
+        self._in_hand, self._queued = self._queued.split(BUNCH) if self._is_bunch else (self._queued, _Batch())
+        self._is_bunch = self._is_bunch and bool(self._queued)
         with self._database.transaction():
             self._write(self._in_hand)
         await asyncio.get_running_loop().run_in_executor(None, self._database.sync)
@@ -139,6 +149,8 @@ class CallJournal:
             self._quiet.unsent += batch.wake()
         if self._queued:
             self._flush_soon()
+        else:
+            self._silent_since = self._clock.monotonic()
 
     def _refuse(self) -> None:
         if self._fault is not None:
@@ -196,6 +208,12 @@ class _Batch:
 
     def __bool__(self) -> bool:
         return bool(self.intents or self.ends or self.drains)
+
+    def split(self, most: int) -> tuple[_Batch, _Batch]:
+        """All intents with so many ends, and the rest. Who waits for everything waits for the rest."""
+        if len(self.ends) <= most:
+            return self, _Batch()
+        return _Batch(self.intents, self.ends[:most]), _Batch([], self.ends[most:], self.drains)
 
     def wake(self) -> list[int]:
         """Everything is durable; the numbers of intents for which nobody waits any more."""
