@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from penstock.api import replaying, running
-from penstock.api.replaying import Wanted
+from penstock.api import running
+from penstock.api.replay import replaying
+from penstock.api.replay.replaying import Wanted
 from penstock.core.errors import OperatorError, UsageError
 from penstock.core.views import Options, Replay, Replayed, Standing
 from tests.doubles import MemoryListener

@@ -22,7 +22,7 @@ from penstock.store.journal import Journal
 from penstock.store.layout import Layout
 
 if TYPE_CHECKING:
-    from penstock.api.billing import Biller
+    from penstock.api.bill.billing import Biller
 
 
 def plan(path: Path, options: Options, hear: Callable[[str, int], None] | None = None) -> Plan:
@@ -62,10 +62,10 @@ def _biller(
 ) -> Biller:
     # 100 ms to import, for workflows that ask models
     from penstock.api.asking import cast
-    from penstock.api.billing import Biller
-    from penstock.api.keyless import without_keyless
-    from penstock.api.last_run import LastRun
-    from penstock.api.rehearsing import Rehearsal
+    from penstock.api.bill.billing import Biller
+    from penstock.api.bill.keyless import without_keyless
+    from penstock.api.bill.last_run import LastRun
+    from penstock.api.bill.rehearsing import Rehearsal
 
     database = journal.database if journal is not None else None
     found = cast(workflow, {}, options, frozenset())

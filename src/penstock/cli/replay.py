@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from penstock.api import replaying
+from penstock.api.replay import replaying
 from penstock.cli import show
 from penstock.cli.progress import screen
 from penstock.cli.run_options import pairs

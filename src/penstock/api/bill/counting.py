@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from penstock.api.last_run import LastRun
-from penstock.api.rehearsing import Found, Rehearsal, Row
-from penstock.api.speaking import questions_of
-from penstock.api.unknown import OUTPUT, question_key
+from penstock.api.bill.last_run import LastRun
+from penstock.api.bill.rehearsing import Found, Rehearsal, Row
+from penstock.api.bill.speaking import questions_of
+from penstock.api.bill.unknown import OUTPUT, question_key
 from penstock.core.calls import Request
 from penstock.core.work import Verdict
 from penstock.core.workflow import Step

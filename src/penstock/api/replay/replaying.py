@@ -1,7 +1,7 @@
 """Replay: the inputs of kept failures through today's workflow, step by step, each alone and beside the user's files.
 
 It is the one way through the house: every step is driven as an `--only` run, in a journal of its own
-(`.penstock/replay`), on a stage that api/staging sets. Answers are bought into the folder's one cache, and what the
+(`.penstock/replay`), on a stage that staging.py sets. Answers are bought into the folder's one cache, and what the
 folder's own journal has of them counts too.
 """
 
@@ -23,8 +23,8 @@ from penstock.api.folder import held
 from penstock.api.loading import load, locate, require_bash, secrets
 from penstock.api.masking import masked
 from penstock.api.owning import take_over
-from penstock.api.recalling import Recall
-from penstock.api.staging import CannotMove, Given, ReplayRoom, alone, stand
+from penstock.api.replay.recalling import Recall
+from penstock.api.replay.staging import CannotMove, Given, ReplayRoom, alone, stand
 from penstock.core.errors import UsageError
 from penstock.core.seams import Listener
 from penstock.core.states import RunState

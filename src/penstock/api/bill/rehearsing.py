@@ -16,9 +16,9 @@ from random import Random
 from typing import cast
 
 from penstock.api.asking import Cast
+from penstock.api.bill.unknown import GIVEN, RECORD, UNKNOWN_ROOTS, Unknown, question_key
 from penstock.api.clock import CLOCK
 from penstock.api.masking import mask_key, masker_of
-from penstock.api.unknown import GIVEN, RECORD, UNKNOWN_ROOTS, Unknown, question_key
 from penstock.core.calls import Answer, Call, Intent, Judgement, Request
 from penstock.core.canon import compact, item_key, parse
 from penstock.core.errors import ConditionError

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from penstock.api.asking import Cast
+from penstock.api.bill.counting import Count, Sums
+from penstock.api.bill.last_run import LastRun
+from penstock.api.bill.rehearsing import Rehearsal
+from penstock.api.bill.speaking import most_written, questions_of, speakers
+from penstock.api.bill.unknown import GIVEN, OUTPUT, RECORD
 from penstock.api.clock import CLOCK
-from penstock.api.counting import Count, Sums
-from penstock.api.last_run import LastRun
-from penstock.api.rehearsing import Rehearsal
-from penstock.api.speaking import most_written, questions_of, speakers
-from penstock.api.unknown import GIVEN, OUTPUT, RECORD
 from penstock.core.generation import Generate
 from penstock.core.models import Model, Price
 from penstock.core.views import Estimate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from penstock.api.staging import Given, above, form_of, has_value
+from penstock.api.replay.staging import Given, above, form_of, has_value
 from penstock.core.canon import compact, parse
 from penstock.core.generation import Verify
 from penstock.core.states import StepState

@@ -1,0 +1,1 @@
+"""Replay: kept failures through the workflow as it is today."""
