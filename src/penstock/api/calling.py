@@ -25,6 +25,7 @@ from penstock.store.answers import AnswerFiles
 from penstock.store.calls import CallJournal
 from penstock.store.database import Row
 
+STALL_S = 15.0
 SIMULATED = "simulated: every answer comes from the simulator, and nothing is billed"
 
 
@@ -49,13 +50,26 @@ async def at_hand(site: Site, endpoints: Mapping[str, Endpoint], at_once: int | 
         site.listener.note(sentence)
 
     budget = site.budget or Budget(site.clock)
-    guards = Guards(Limits(site.clock), budget, site.journal.database.masker, mask_key(site.layout))
+    limits = Limits(site.clock)
+    guards = Guards(limits, budget, site.journal.database.masker, mask_key(site.layout))
     answers = AnswerFiles(site.layout.cache, site.journal.database, note)
     draw = random.Random().random
     async with Transport(site.clock, site.environ, site.layout.folder) as transport:
         client = Client(answers, calls, transport, endpoints, site.clock, draw, asyncio.sleep, note, guards)
         askings = {step.id: prepare_asking(step, client, calls, at_once) for step in steps}
-        yield replace(site, askings=askings, calls=calls)
+        telling = asyncio.ensure_future(_tell_of_stalls(site, limits))
+        try:
+            yield replace(site, askings=askings, calls=calls)
+        finally:
+            telling.cancel()
+
+
+async def _tell_of_stalls(site: Site, limits: Limits) -> None:
+    """Nobody who watches wonders for long what is waited for."""
+    while True:
+        await asyncio.sleep(STALL_S)
+        for sentence in limits.stalls():
+            site.listener.note(sentence)
 
 
 def _tell_of_models(site: Site, models: list[Model]) -> None:

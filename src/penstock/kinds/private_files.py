@@ -102,14 +102,13 @@ def restored(text: str, masker: Masker | None) -> str:
 
     How the secret was spelled there does not matter, but what the text is here: in JSON it is escaped, else it is not.
     """
-    if masker is None or masker.restored(text) == text:
+    if masker is None:
         return text
-    try:
-        value = parse(text)
-    except ValueError:
-        value = None
+    exact = masker.restored(text)
+    value = None if exact == text else _json(text)
     if isinstance(value, (dict, list, str)):
-        return compact(_restored_value(value, masker))
+        meant = _restored_value(value, masker)
+        return exact if _json(exact) == meant else compact(meant)
     return masker.restored(_ESCAPED_MASK.sub(lambda found: _unescaped(found.group(), masker), text))
 
 
@@ -166,6 +165,14 @@ def _restored_bytes(text: bytes, masker: Masker | None) -> bytes:
     if masker is None:
         return text
     return restored(text.decode("utf-8", "surrogateescape"), masker).encode("utf-8", "surrogateescape")
+
+
+def _json(text: str) -> object:
+    """The value of a JSON text; None if it is none."""
+    try:
+        return parse(text)
+    except ValueError:
+        return None
 
 
 def _restored_value(value: object, masker: Masker) -> object:

@@ -73,7 +73,7 @@ async def settle(
                 _keep(asking, request, asked, Fault(opinion.cls, opinion.reason), text, tried, account)
                 return opinion
             found = opinion
-        if question.purpose == "answer":
+        if question.purpose == "answer" or asking.question is None:
             _keep(asking, request, asked, found, text, tried, account)
         if isinstance(found, Judgement) and found.ok:
             return Settled(text or "", found)
@@ -160,8 +160,9 @@ def _keep(
     tried: Try,
     account: Account,
 ) -> None:
-    """The journal has what the answer was found to be, and the trail of the task goes on."""
-    if isinstance(found, Judgement):
+    """The journal has what the answer was found to be, and the trail of the task goes on; a `verify` step's is that of
+    its judge, whose words are no answer to be judged again."""
+    if isinstance(found, Judgement) and asking.question is not None:
         asking.recorder.judged(account.task_number, account.attempt, asked.key, asking.contract, found)
     account.trail.append(
         {

@@ -46,7 +46,7 @@ async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
     verdict = Verdict.ACCEPTED if found.ok else Verdict.REJECTED
     reason = None if found.ok else _reason(found)
     attempt = Attempt(number, started_at, elapsed_s, None if found.tier is None else found.tier.value, reason)
-    return Outcome(task, verdict, (attempt,), _record(task, found), reason, bill=bill)
+    return Outcome(task, verdict, (attempt,), _record(task, found), reason, bill=bill, trail=tuple(account.trail))
 
 
 def _record(task: Task, found: Judgement) -> Record:

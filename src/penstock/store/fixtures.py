@@ -143,7 +143,8 @@ def _asked(step: Step, outcome: Outcome) -> dict[str, object]:
     if isinstance(step.spec, Generate):
         return _story(outcome.trail)
     if isinstance(step.spec, Verify):
-        return {"answer": _answer(outcome)}
+        judged = {"judge": _story(outcome.trail)} if outcome.trail else {}
+        return {"answer": _answer(outcome), **judged}
     return {"command": step.script.source, "values": dict(outcome.task.values), "answer": _answer(outcome)}
 
 
