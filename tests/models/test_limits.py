@@ -9,7 +9,7 @@ import pytest
 
 from penstock.core.calls import Fault, FaultClass, Reply, TransportKind
 from penstock.core.models import Model
-from penstock.models.limits import Closed, Limits, Permit, happened, too_long
+from penstock.models.limits import Closed, Limits, Permit, happened, longest_s
 from penstock.models.wire import Endpoint
 from penstock.rules.adapting import Happened
 from tests.limited import MODEL, THERE, answer, entered, limiter_of, refusal, reply
@@ -102,11 +102,10 @@ def test_random_cancellations_leave_nothing_behind() -> None:
 # --- waits that are too long ---------------------------------------------------------------------
 
 
-def test_a_hint_longer_than_max_wait_is_too_long_and_without_one_a_quarter_of_an_hour_is_slept_through() -> None:
-    patient = Model("m", "openai", "x", max_wait_s=30)
-    assert [too_long(patient, asked) for asked in (None, 30, 31)] == [False, False, True]
-    assert [too_long(MODEL, asked) for asked in (900, 901)] == [False, True]
-    assert too_long(Model("m", "openai", "x", max_wait_s=0), 1)
+def test_the_longest_wait_is_what_the_file_says_and_a_quarter_of_an_hour_without_a_word() -> None:
+    assert longest_s(Model("m", "openai", "x", max_wait_s=30)) == 30
+    assert longest_s(Model("m", "openai", "x", max_wait_s=0)) == 0
+    assert longest_s(MODEL) == 900
 
 
 def test_whoever_may_not_wait_so_long_is_told_at_once_and_the_others_wait() -> None:
@@ -289,7 +288,7 @@ def test_what_is_decided_is_said_with_its_numbers() -> None:
     ]
 
 
-def test_a_wait_for_a_rate_and_one_for_room_say_so() -> None:
+def test_a_wait_for_a_rate_says_so_and_one_for_the_room_that_somebody_asked_for_does_not() -> None:
     async def main() -> list[str]:
         limits, said = Limits(LoopClock()), list[str]()
         for model, places in ((Model("m", "openai", "x", rpm=60), 4), (MODEL, 1)):
@@ -304,7 +303,6 @@ def test_a_wait_for_a_rate_and_one_for_room_say_so() -> None:
 
     assert virtually(main) == [
         "waiting 0.75 s for openai/x: at most 60 requests a minute (`rpm`)",
-        "1 wait for openai/gpt-4o: 1 of 1 are in flight",
     ]
 
 

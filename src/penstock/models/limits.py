@@ -76,11 +76,6 @@ class Limits:
         return tuple(stall for limiter in self._limiters.values() if (stall := limiter.stall()) is not None)
 
 
-def too_long(model: Model, asked_s: float | None) -> bool:
-    """Whether a server asks for a longer wait than the model's `max_wait` (15 minutes if it has none)."""
-    return asked_s is not None and asked_s > longest_s(model)
-
-
 def longest_s(model: Model) -> float:
     """The longest wait in seconds that a server of the model may ask for."""
     return ASKED_S if model.max_wait_s is None else model.max_wait_s
@@ -217,8 +212,10 @@ class Limiter:
         )
         if slow_s > 0 and adapting.room_in_s(window, self._in_flight, now) == 0:
             return f"waiting {slow_s:.3g} s for {self._name}: {self._scarce(slowest)}"
-        narrowed = f" ({self._reason})" if self._reason else ""
-        return f"{len(waiting)} wait for {self._name}: {self._in_flight} of {int(window.size)} are in flight{narrowed}"
+        if not self._reason:  # as many are in flight as somebody asked for
+            return None
+        waits = f"{len(waiting)} wait for {self._name}"
+        return f"{waits}: {self._in_flight} of {int(window.size)} are in flight ({self._reason})"
 
     # --- the queue -----------------------------------------------------------------------------
 
