@@ -16,6 +16,7 @@ COMMANDS = (
     "plan",
     "check",
     "resume",
+    "replay",
     "status",
     "runs",
     "log",
