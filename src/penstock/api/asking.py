@@ -26,6 +26,7 @@ ADDRESSES = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL", "ol
 """Where the environment may say that a provider is elsewhere, as the providers' own clients read it."""
 PATIENCE_S = 3.0
 _HERE = ("localhost", "127.0.0.1", "::1")
+_ALLOW = "add the host to `allow_hosts`, or rehearse with `penstock run --simulate`"
 _HELP = "set the key in the environment or in `.env`, start the server, or rehearse with `penstock run --simulate`"
 
 
@@ -95,7 +96,8 @@ class _Ready:
         there = tuple(model for model in map(self._placed, models) if self._can_be_asked(model))
         if not there:
             reasons = "; ".join(self.lacking[model.name] for model in models)
-            raise OperatorError(f"step {self.step_id} has no {what} that can be asked: {reasons}", _HELP)
+            help = _ALLOW if all("`allow_hosts`" in self.lacking[model.name] for model in models) else _HELP
+            raise OperatorError(f"step {self.step_id} has no {what} that can be asked: {reasons}", help)
         return there
 
     def _placed(self, model: Model) -> Model:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
 from penstock.core.budgets import Amount, Caps
+from penstock.core.canon import Json
 from penstock.core.errors import Place, UsageError
+from penstock.core.generation import Generate
 from penstock.core.models import Model
-from penstock.core.workflow import Step, Workflow
+from penstock.core.workflow import Shell, Step, Workflow
 from penstock.engine.site import Site
 from penstock.kinds.shell_output import printed
+from penstock.load.shapes import seconds
 from penstock.models.bodies import LIMITS
 from penstock.models.budget import Budget, Exhausted, Past
 from penstock.models.pricing import price_of
@@ -48,11 +51,15 @@ def with_caps(workflow: Workflow, raised: tuple[tuple[str, str], ...]) -> Workfl
 
 def _amount(word: str, axis: str, value: str) -> int | float:
     try:
+        if axis == "seconds" and value[-1:].isalpha():
+            return seconds(value)
         number = Decimal(value.removeprefix("$"))
+        if not number.is_finite():
+            raise InvalidOperation
         scaled = number * 1_000_000 if axis == "cost_usd" else number
         if scaled <= 0 or (axis != "seconds" and scaled != scaled.to_integral_value()):
             raise InvalidOperation
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):
         what = "an amount in dollars" if axis == "cost_usd" else "a number above 0"
         raise UsageError(f"--budget {word}={value}: write {what}, such as --budget {word}=10") from None
     return float(scaled) if axis == "seconds" else int(scaled)
@@ -93,10 +100,9 @@ def _total(amounts: list[Amount]) -> Amount:
     return Amount(sum(each.calls for each in amounts), sum(each.tokens for each in amounts), micros)
 
 
-def refuse_unheld(workflow: Workflow, asked: Iterable[tuple[Step, Model]], at: float) -> None:
-    """Unbounded, before the first call, if a cap cannot be held for one of the models that steps may ask."""
-    for step, model in asked:
-        params = dict(getattr(step.spec, "params", ()))
+def refuse_unheld(workflow: Workflow, steps: Collection[str], at: float) -> None:
+    """Unbounded, before anything has begun, if a cap cannot be held for one of the models that these steps may ask."""
+    for step, model, params in _asked(workflow, steps):
         limit = next((params[name] for name in LIMITS if params.get(name) is not None), None)
         sent = ANTHROPIC_TOKENS if limit is None and model.provider == "anthropic" else limit
         for caps in (workflow.budget, step.budget):
@@ -105,12 +111,26 @@ def refuse_unheld(workflow: Workflow, asked: Iterable[tuple[Step, Model]], at: f
                 raise refused
 
 
-def tell_of_pause(site: Site, used_up: Exhausted) -> None:
-    """Why the run pauses, what goes on with it, and the command that the budget names."""
+def _asked(workflow: Workflow, steps: Collection[str]) -> Iterator[tuple[Step, Model, dict[str, Json]]]:
+    """Each model that may be asked, with the parameters that it is sent, in a step that some cap holds for."""
+    for step in workflow.steps:
+        if step.id not in steps or isinstance(step.spec, Shell) or (workflow.budget is None and step.budget is None):
+            continue
+        judge = step.spec.contract.judge
+        if isinstance(step.spec, Generate):
+            yield from ((step, model, dict(step.spec.params)) for model in step.spec.models)
+        if judge is not None:
+            yield from ((step, model, dict(judge.params)) for model in judge.models)
+
+
+def tell_of_end(site: Site, used_up: Exhausted) -> None:
+    """Why the run pauses or fails, and what goes on with it; the command that the budget names is run."""
     place = f"{used_up.level.step_id}." if used_up.level.step_id else ""
     how = f"penstock resume {site.run_id} --budget {place}{used_up.level.axis}=…"
     site.journal.event(site.run_no, "budget", place.rstrip("."), str(used_up))
-    site.listener.note(f"paused, {used_up}\n  `{how}` goes on with a larger one")
+    ended = "paused" if used_up.caps.when_exceeded == "pause" else "stopped"
+    again = how if ended == "paused" else f"{how} --failed"
+    site.listener.note(f"{ended}, {used_up}\n  `{again}` goes on with a larger one")
     complaint = _notify(site.workflow, used_up, site.run_id)
     if complaint is not None:
         site.listener.note(complaint)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from penstock.api.budgeting import budget_of, refuse_unheld
+from penstock.api.budgeting import budget_of
 from penstock.api.masking import mask_key
 from penstock.core.models import Model
 from penstock.engine.site import Site
@@ -33,12 +33,10 @@ SIMULATED = "simulated: every answer comes from the simulator, and nothing is bi
 async def at_hand(site: Site, endpoints: Mapping[str, Endpoint], at_once: int | None) -> AsyncIterator[Site]:
     """The site with every active model step ready to ask. `at_once` is the command line's word on how many.
 
-    Unbounded if a cap of the budget cannot be held. Calls of earlier lives that have no end are ended as lost.
+    Calls of earlier lives that have no end are ended as lost.
     """
     steps = [step for step in site.workflow.steps if step.id in site.active and step.shell is None]
-    asked = [(step, model) for step in steps for model in step.models]
-    refuse_unheld(site.workflow, asked, site.clock.now())
-    _tell_of_models(site, [model for _, model in asked])
+    _tell_of_models(site, [model for step in steps for model in step.models])
     calls = CallJournal(site.journal.database, site.run_no, site.epoch, site.clock)
     lost = calls.close_lost()
     if lost:

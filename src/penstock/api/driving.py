@@ -92,7 +92,7 @@ async def _asking(site: Site, found: Cast, options: Options) -> tuple[RunState, 
     """The loop, with the models at hand if a step asks any; the state in which it ended, and why if it is paused."""
     for sentence in found.missing:
         site.listener.note(f"left out, {sentence}")
-    if site.workflow.budget or any(step.budget for step in site.workflow.steps):
+    if site.workflow.has_budget:
         from penstock.api.budgeting import budget_of
 
         site = replace(site, budget=budget_of(site))
@@ -117,10 +117,10 @@ async def _loop(site: Site, concurrency: int | None) -> tuple[RunState, str | No
             state = await running
             for place in scheduler.held:
                 site.listener.note(_held(place, site.run_id))
-            if scheduler.paused is not None:
-                from penstock.api.budgeting import tell_of_pause
+            if scheduler.used_up is not None:
+                from penstock.api.budgeting import tell_of_end
 
-                tell_of_pause(site, scheduler.paused)
+                tell_of_end(site, scheduler.used_up)
             return state, str(scheduler.paused) if scheduler.paused is not None else None
         finally:
             keeping.cancel()

@@ -10,11 +10,14 @@ import secrets as randomness
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from penstock.core.errors import BugError, OperatorError, PenstockError, Problem, WorkflowError
 from penstock.core.seams import Listener
-from penstock.core.views import RunView, StepView
+from penstock.core.views import Plan, RunView, StepView
 from penstock.core.work import Outcome
+from penstock.core.workflow import Workflow
+from penstock.load.dotenv import read as read_dotenv
 from penstock.models.wire import Endpoint
 from penstock.rules.secret_forms import SHORTEST
 from penstock.rules.secrets import Masker
@@ -35,6 +38,27 @@ def masker_of(layout: Layout, values: Mapping[str, str], endpoints: Mapping[str,
     return Masker(named, mask_key(layout)) if named else None
 
 
+def at_hand(workflow: Workflow) -> dict[str, str]:
+    """The secrets that the environment and `.env` give: no command and no keyring is asked."""
+    file = workflow.folder / ".env"
+    environ = {**(read_dotenv(file) if file.is_file() else {}), **os.environ}
+    named = (each.name for each in workflow.secret_sources if each.command is each.keyring is None)
+    return {name: environ[name] for name in named if len(environ.get(name, "")) >= SHORTEST}
+
+
+def masked_plan(plan: Plan, layout: Layout) -> Plan:
+    """The plan without the secrets that are at hand. It makes no key for them, since a plan writes nothing."""
+    values = at_hand(plan.workflow)
+    if not values:
+        return plan
+    masker = Masker(values, mask_key(layout) if _key_file(layout).exists() else bytes(KEY_BYTES))
+    decisions = []
+    for each in plan.decisions:
+        told = each.estimate and replace(each.estimate, notes=tuple(map(masker.text, each.estimate.notes)))
+        decisions.append(replace(each, reason=masker.text(each.reason), estimate=told))
+    return replace(plan, decisions=tuple(decisions))
+
+
 @contextmanager
 def masked(
     journal: Journal, layout: Layout, values: Mapping[str, str], endpoints: Mapping[str, Endpoint]
@@ -48,7 +72,7 @@ def masked(
 
 def mask_key(layout: Layout) -> bytes:
     """The project's key, 32 bytes; made when it is first asked for."""
-    path = layout.root / "mask.key"
+    path = _key_file(layout)
     try:
         key = path.read_bytes()
     except FileNotFoundError:
@@ -64,6 +88,10 @@ def mask_key(layout: Layout) -> bytes:
             "delete it: a new one is made, and prompts that hold secrets are bought anew",
         )
     return key
+
+
+def _key_file(layout: Layout) -> Path:
+    return layout.root / "mask.key"
 
 
 @contextmanager

@@ -18,9 +18,8 @@ from penstock.core.canon import item_key
 from penstock.core.errors import OperatorError, UsageError
 from penstock.core.states import RunState, StepState
 from penstock.core.views import Resumption, RunView
-from penstock.core.work import Form, Item, Outcome, Record, Task, Verdict
+from penstock.core.work import UNREAD, Form, Item, Outcome, Record, Task, Verdict
 from penstock.core.workflow import FileSource, Step, StepSource, Workflow
-from penstock.engine.step_run import UNREAD
 from penstock.rules.filling import uses_place
 from penstock.store import reopen
 from penstock.store.database import Row

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets as randomness
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from penstock.api import reopening
 from penstock.api.asking import cast
-from penstock.api.budgeting import with_caps
 from penstock.api.clock import CLOCK
 from penstock.api.driving import drive
 from penstock.api.folder import existing, held
@@ -55,6 +55,7 @@ def run(path: Path, options: Options, listener: Listener) -> Ended:
             raise WorkflowError(tuple(found.values()))
         ids = [options.only] if options.only else [step.id for step in workflow.steps]
         asked = cast(workflow, values, options, frozenset(ids))
+        _refuse_unheld(asked.workflow, ids)
         with masked(journal, layout, values, asked.endpoints) as masker:
             run_id = _new_id(journal)
             _keep_snapshot(layout.run(run_id), workflow, masker)
@@ -77,10 +78,14 @@ def resume(folder: Path, run_id: str | None, asked: Resumption, listener: Listen
         reopening.refuse(facts.view(journal.database, layout, row, CLOCK), newer, asked)
         workflow, values, options = _as_it_was(layout, row)
         options = replace(options, budget=tuple({**dict(options.budget), **dict(asked.budget)}.items()))
-        workflow = with_caps(workflow, options.budget)
+        if options.budget:
+            from penstock.api.budgeting import with_caps
+
+            workflow = with_caps(workflow, options.budget)
         require_bash(workflow)
         steps = frozenset(step["step_id"] for step in journal.database.all("steps_of", {"run_no": run_no}))
         asking = cast(workflow, values, options, steps)
+        _refuse_unheld(asking.workflow, steps)
         with masked(journal, layout, values, asking.endpoints):
             listener.note(_found(facts.view(journal.database, layout, row, CLOCK), killed))
             reopened = reopening.apply(journal, layout, workflow, row, asked)
@@ -89,6 +94,13 @@ def resume(folder: Path, run_id: str | None, asked: Resumption, listener: Listen
                 listener.note(f"  {sentence}")
             state = drive(journal, layout, asking, run_no, options, values, listener, reopened.redo)
             return _ended(journal, layout, run_no, state)
+
+
+def _refuse_unheld(workflow: Workflow, steps: Collection[str]) -> None:
+    if workflow.has_budget:
+        from penstock.api.budgeting import refuse_unheld
+
+        refuse_unheld(workflow, steps, CLOCK.now())
 
 
 def _keep_snapshot(folder: RunFolder, workflow: Workflow, masker: Masker | None) -> None:

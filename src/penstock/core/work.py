@@ -12,6 +12,9 @@ from enum import Enum
 
 from penstock.core.canon import Json
 
+UNREAD = "not started: "
+"""How the reason of a row begins that was skipped because its step never came to it."""
+
 
 class Verdict(str, Enum):
     """What became of a task. `rejected` is an answer (done, and it says no); `failed` is an accident."""

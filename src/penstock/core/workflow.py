@@ -250,6 +250,11 @@ class Workflow:
         """Where its steps run and its paths begin."""
         return self.file.parent
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether anything limits what the run, or a step of it, may use."""
+        return self.budget is not None or any(step.budget is not None for step in self.steps)
+
     def step(self, step_id: str) -> Step:
         """The step of that id; KeyError if there is none."""
         for step in self.steps:

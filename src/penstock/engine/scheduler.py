@@ -55,6 +55,7 @@ class Scheduler:
         self._resumed = {step_id for step_id in site.active if self._states[step_id] is StepState.RUNNING}
         self._open: dict[str, StepRun] = {}
         self.stopping = False
+        self.used_up: Exhausted | None = None
         self.paused: Exhausted | None = None
         self._beat_at = (-BEAT_S, -BEAT_S)
         self._told_at = 0.0
@@ -130,14 +131,17 @@ class Scheduler:
             return
         budget.expire()
         whole = budget.exhausted()
-        for step_id, run in self._open.items():
-            used_up = whole or budget.exhausted(step_id)
-            if used_up is not None and used_up.caps.when_exceeded == "stop":
-                run.exhaust(str(used_up))
-            elif used_up is not None:
+        narrow = {step_id: whole or budget.exhausted(step_id) for step_id in self._open}
+        for step_id, used_up in ((None, whole), *narrow.items()):
+            if used_up is None:
+                continue
+            self.used_up = self.used_up or used_up
+            if used_up.caps.when_exceeded == "pause":
                 self.paused = used_up
                 self.stop()
                 return
+            if step_id is not None:
+                self._open[step_id].exhaust(str(used_up))
 
     def _open_steps(self) -> None:
         """Steps whose needs have ended open, or end unopened; one end may let others follow."""
@@ -259,7 +263,7 @@ class Scheduler:
 
     def _end_steps(self) -> bool:
         """Ends every step that has nothing left; whether there was one."""
-        done = [run for run in self._open.values() if run.exhausted and run.in_flight == 0 and not run.held]
+        done = [run for run in self._open.values() if run.has_ended]
         for run in done:
             self._end(run)
         return bool(done)

@@ -11,7 +11,7 @@ from penstock.core.canon import item_key, parse
 from penstock.core.errors import BugError, ConditionError, OperatorError
 from penstock.core.states import StepState
 from penstock.core.views import Spending, StepView, Tally
-from penstock.core.work import Bill, Item, Outcome, Task, Verdict
+from penstock.core.work import UNREAD, Bill, Item, Outcome, Task, Verdict
 from penstock.core.workflow import Placeholder, Step, StepSource
 from penstock.engine.feeds import Arrival, Feed
 from penstock.engine.reuse import Found, Reuse
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 PAGE = 256
 ROOTS = frozenset({"item", "i", "key", "origin", "chain", "env", "outputs", "run"})
 COUNTED = ("accepted", "rejected", "failed", "skipped", "cached")
-UNREAD = "not started: "
-"""How the reason of a row begins that its step never came to."""
 FAILED_FAST = f"{UNREAD}the step had failed before (fail_fast)"
 
 
@@ -60,6 +58,7 @@ class StepRun:
         self.broken: str | None = None
         self.held: list[str] = []
         self.exhausted_by: str | None = None
+        self.given_back = 0
         self._untold: list[Outcome] = []
         self._site = site
         self._feed = feed
@@ -102,6 +101,11 @@ class StepRun:
     def exhausted(self) -> bool:
         """Whether no row will come any more."""
         return not self._one_task and (self._feed is None or self._feed.ended or self.broken is not None)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every row has a verdict, and none will come: none is in flight, held, or given back for `resume`."""
+        return self.exhausted and not (self._flying or self.held or self.given_back)
 
     @property
     def in_flight(self) -> int:
@@ -243,6 +247,7 @@ class StepRun:
         """A task that was given out and not begun is to be begun anew by `resume`."""
         self._site.journal.begin_task(task.number, 0)
         self._flying -= 1
+        self.given_back += 1
 
     def told(self) -> list[Outcome]:
         """The outcomes since the last call, which the listener has not heard of."""

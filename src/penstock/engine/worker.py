@@ -27,10 +27,9 @@ async def carry_out(task: Task, step: Step, tools: Tools) -> Outcome:
         number += 1
         outcome = await _attempt(task, step, number, tools)
         attempts += outcome.attempts
-        last = attempts[-1]
-        if outcome.verdict is not Verdict.FAILED or not again(step.retry, number, last.kind):
+        if outcome.verdict is not Verdict.FAILED or not again(step.retry, number, attempts[-1].kind):
             return replace(outcome, attempts=tuple(attempts))
-        tools.recorder.attempt_ended(task, last)
+        tools.recorder.attempt_ended(task, attempts[-1])
         await tools.pause(wait_s(step.retry, number, tools.random.random()))
 
 

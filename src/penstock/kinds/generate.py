@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.core.calls import FaultClass
 from penstock.core.canon import compact
-from penstock.core.work import Attempt, Form, Outcome, Record, Task, Verdict
+from penstock.core.work import UNREAD, Attempt, Form, Outcome, Record, Task, Verdict
 from penstock.core.workflow import Step
 from penstock.kinds.permits import NotBegun
 from penstock.kinds.settling import Account, Settled, settle
@@ -31,7 +31,10 @@ async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
         trail = tuple(account.trail)
         return Outcome(task, Verdict.FAILED, (attempt,), reason=reason, bill=account.bill(), trail=trail)
     except Exhausted as error:
-        settled = out_of_budget(error)
+        stop = out_of_budget(error, account)
+        if stop is None:
+            return Outcome(task, Verdict.SKIPPED, reason=f"{UNREAD}{error}")
+        settled = stop
     tools.permit.end()  # what was bought is durable: the next task need not wait for the outcome
     elapsed_s = tools.clock.monotonic() - start
     if isinstance(settled, Stop):
@@ -42,11 +45,14 @@ async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
     return Outcome(task, Verdict.ACCEPTED, (attempt,), _record(settled, asking.question.schema), bill=account.bill())
 
 
-def out_of_budget(error: Exhausted) -> Stop:
-    """The task has failed if its budget says `stop`. NotBegun if it says `pause`: what was bought is found again."""
+def out_of_budget(error: Exhausted, account: Account) -> Stop | None:
+    """The task has failed where its budget says `stop`; None if nothing of it was begun.
+
+    NotBegun where it says `pause`: what was bought is found again.
+    """
     if error.caps.when_exceeded == "pause":
         raise NotBegun(str(error)) from error
-    return Stop(Verdict.FAILED, FaultClass.DENIED, str(error))
+    return Stop(Verdict.FAILED, FaultClass.DENIED, str(error)) if account.calls else None
 
 
 def one_line(fault: TemplateFault) -> str:

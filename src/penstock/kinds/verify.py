@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from penstock.core.calls import FaultClass, Judgement
 from penstock.core.canon import Json, compact
-from penstock.core.work import Attempt, Form, Outcome, Record, Task, Verdict
+from penstock.core.work import UNREAD, Attempt, Form, Outcome, Record, Task, Verdict
 from penstock.core.workflow import Step
 from penstock.kinds.generate import out_of_budget
 from penstock.kinds.settling import Account, flaws, second_opinion
@@ -36,7 +36,10 @@ async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
             except TemplateFault as fault:
                 found = Stop(Verdict.FAILED, FaultClass.JUDGE, f"its rubric cannot be written: {fault}")
             except Exhausted as error:
-                found = out_of_budget(error)
+                stop = out_of_budget(error, account)
+                if stop is None:
+                    return Outcome(task, Verdict.SKIPPED, reason=f"{UNREAD}{error}")
+                found = stop
     tools.permit.end()  # what was bought is durable: the next task need not wait for the outcome
     bill, elapsed_s = account.bill(), tools.clock.monotonic() - start
     if isinstance(found, Stop):

@@ -257,7 +257,7 @@ FROM (SELECT c.worst_micros AS micros FROM steps s JOIN calls c ON c.step_no = s
       UNION ALL
       SELECT e.exposed_micros FROM call_ends e
       WHERE e.run_no = :run_no AND e.cached = 0
-        AND (e.exposed_micros IS NOT NULL OR (e.cost_micros IS NULL AND e.tokens_in IS NULL)));
+        AND (e.exposed_micros IS NOT NULL OR (e.cost_micros IS NULL AND e.tokens_in IS NULL AND e.fault IS NOT NULL)));
 
 -- name: seconds_of_lives
 SELECT coalesce(sum(max(0, coalesce(released_at, heartbeat_at) - taken_at)), 0) FROM owners
