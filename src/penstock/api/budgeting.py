@@ -76,14 +76,17 @@ def budget_of(site: Site) -> Budget | None:
     if workflow.budget is None and not steps:
         return None
     used = {row["step_id"]: row for row in database.all("used_by_steps", {"run_no": run_no})}
+    lives = {"run_no": run_no, "epoch": site.epoch}
+    open_s = {row["step_id"]: float(row["seconds"]) for row in database.all("seconds_of_steps", lives)}
     pasts = {
         step_id: Past(
             Amount(row["calls"], row["tokens"], None if row["unknown"] else row["micros"]),
             Amount(0, row["exposed_tokens"], row["exposed_micros"]),
+            open_s.get(step_id, 0.0),
         )
         for step_id, row in used.items()
     }
-    seconds = database.one("seconds_of_lives", {"run_no": run_no, "epoch": site.epoch})
+    seconds = database.one("seconds_of_lives", lives)
     whole = _sum(pasts, float(seconds[0]) if seconds is not None else 0.0)
     return Budget(site.clock, workflow.budget, steps, whole, pasts)
 

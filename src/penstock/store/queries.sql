@@ -263,6 +263,12 @@ FROM (SELECT c.worst_micros AS micros FROM steps s JOIN calls c ON c.step_no = s
 SELECT coalesce(sum(max(0, coalesce(released_at, heartbeat_at) - taken_at)), 0) FROM owners
 WHERE run_no = :run_no AND epoch < :epoch;
 
+-- name: seconds_of_steps
+-- How long each step was open in earlier lives of the run.
+SELECT s.step_id, sum(max(0, coalesce(o.released_at, o.heartbeat_at) - max(o.taken_at, s.started_at))) AS seconds
+FROM steps s JOIN owners o ON o.run_no = s.run_no
+WHERE s.run_no = :run_no AND o.epoch < :epoch AND s.started_at IS NOT NULL GROUP BY s.step_id;
+
 -- name: asks
 SELECT 1 FROM calls WHERE step_no = ? LIMIT 1;
 
