@@ -39,7 +39,7 @@ class Script:
     the beginning of the last user message, `$hash` for 12 digits and `$number` for a number from 0 to 1 of the
     request's own. `invalid` answers are no JSON, `truncated` ones are cut, `refused` ones decline; `rate_limited` are
     429 with `Retry-After: retry_after`, `server_error` 500, `cut` breaks off in the middle of the body, `empty` is a
-    body of 0 bytes.
+    body of 0 bytes. For `storm_s` seconds from request number `storm_after` on, everything is `rate_limited`.
     """
 
     latency_ms: float = 0
@@ -52,6 +52,8 @@ class Script:
     cut: float = 0
     empty: float = 0
     retry_after: str = "0"
+    storm_s: float = 0
+    storm_after: int = 1
 
 
 KINDS = ("invalid", "truncated", "refused", "rate_limited", "server_error", "cut", "empty")
@@ -146,6 +148,7 @@ class Answering:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.counts = Counts()
+        self._storm_until: float | None = None
         self._text = script.answer if isinstance(script.answer, str) else json.dumps(script.answer, ensure_ascii=False)
         self._filled = any(mark in self._text for mark in (PROMPT, HASH, NUMBER))
 
@@ -157,7 +160,7 @@ class Answering:
         digest = hashlib.sha256(body).digest()
         self.counts.paths[path] += 1
         self.counts.bodies[digest[:16]] += 1
-        kind = self._kind(digest, self.counts.bodies[digest[:16]])
+        kind = "rate_limited" if self._storms() else self._kind(digest, self.counts.bodies[digest[:16]])
         self.counts.kinds[kind] += 1
         if kind == "rate_limited":
             return Given(429, _error("rate_limit_error", "Rate limit reached, slow down."), self.script.retry_after)
@@ -186,6 +189,12 @@ class Answering:
         self.counts.output_tokens += tokens_out
         said = speak(asked, text, kind, tokens_in, tokens_out)
         return Given(200, json.dumps(said, ensure_ascii=False).encode(), cut=kind == "cut")
+
+    def _storms(self) -> bool:
+        """Whether the storm is on. It begins with a request and is over by the clock, and does not come again."""
+        if self._storm_until is None and sum(self.counts.paths.values()) >= self.script.storm_after:
+            self._storm_until = time.monotonic() + self.script.storm_s
+        return self._storm_until is not None and time.monotonic() < self._storm_until
 
     def _kind(self, digest: bytes, occurrence: int) -> str:
         drawn = int.from_bytes(hashlib.sha256(digest + occurrence.to_bytes(4, "big")).digest()[:6], "big") / 2**48

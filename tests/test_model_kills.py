@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.model_calls import storm
 from tests.model_server import ModelServer, Script
 from tests.terminal import Project, Said, until
 
@@ -134,3 +135,28 @@ def test_a_run_that_is_asked_to_stop_waits_for_its_answers_and_nothing_is_lost(
         assert server.counts()["requests"] == ROWS
     assert (lost(project), said_to_be_lost(said)) == ([], 0)
     assert_whole(project)
+
+
+def test_a_run_that_is_asked_to_stop_when_all_its_rows_were_given_out_stays_resumable(tmp_path: Path) -> None:
+    rows = AT_ONCE + 8
+    with ModelServer(SLOW) as server:
+        project = asking(tmp_path, server)
+        project.write("rows.jsonl", "".join(f'{{"n": {n}}}\n' for n in range(rows)))
+        with project.running("run", "--quiet") as process:
+            until(lambda: bool(server.counts()["requests"] >= 4), process)
+            os.kill(process.pid, signal.SIGINT)
+            assert process.wait(60) == 130
+        project.succeeds("resume")
+        assert server.counts()["requests"] == rows
+    assert len(project.records("ask")) == rows
+
+
+def test_at_seeded_kills_no_more_is_sent_again_than_was_in_flight_and_what_was_billed_is_within_what_is_stated(
+    tmp_path: Path,
+) -> None:
+    report = storm(tmp_path.resolve(), rows=700, kills=5, seed=11)
+    print(report)
+    assert report.faults == [], report
+    assert (report.kills.total(), report.in_flight > 0) == (5, True)
+    assert report.again <= report.in_flight
+    assert report.unheard <= report.stated
