@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from penstock.api.clock import CLOCK
 from penstock.core.errors import OperatorError
 from penstock.core.seams import Listener
@@ -26,7 +28,9 @@ def take_over(journal: Journal, layout: Layout, listener: Listener) -> int:
             raise _owned(owner, age_s)
         if owner["released_at"] is None and owner["host"] != this_process().host:
             listener.note(f"{_told(owner)} has not been heard of for {age_s:,.0f} s: the run is taken over from it")
-        killed += kill_leftovers(layout.run(owner["run_id"]).groups, owner["run_id"])
+        folder = layout.run(owner["run_id"])
+        killed += kill_leftovers(folder.groups, owner["run_id"])
+        shutil.rmtree(folder.slots, ignore_errors=True)  # items in flight lie there, with their secrets
     return killed
 
 

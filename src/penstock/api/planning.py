@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from penstock import plan as plans
 from penstock.api.clock import CLOCK
 from penstock.api.loading import load, locate
+from penstock.api.masking import masked_plan
 from penstock.api.strangers import strangers
 from penstock.core.errors import UsageError
 from penstock.core.views import Action, Decision, Options, Plan
@@ -50,7 +51,7 @@ def plan(path: Path, options: Options, hear: Callable[[str, int], None] | None =
         if any(step.shell is None for step in workflow.steps):
             biller = open_things.enter_context(closing(_biller(workflow, layout, journal, options, hear)))
             estimate = _Estimates(biller)
-        return plans.make(workflow, facts, os.environ, blocked, options.only, estimate)
+        return masked_plan(plans.make(workflow, facts, os.environ, blocked, options.only, estimate), layout)
 
 
 def _biller(

@@ -15,7 +15,7 @@ from penstock.api.clock import CLOCK
 from penstock.api.driving import drive
 from penstock.api.folder import existing, held
 from penstock.api.loading import load, locate, require_bash, secrets
-from penstock.api.masking import masked, masker_of
+from penstock.api.masking import masked, masker_of, unspoken
 from penstock.api.owning import take_over
 from penstock.api.strangers import strangers
 from penstock.core.errors import OperatorError, UsageError, WorkflowError
@@ -54,12 +54,14 @@ def run(path: Path, options: Options, listener: Listener) -> Ended:
         if found:
             raise WorkflowError(tuple(found.values()))
         ids = [options.only] if options.only else [step.id for step in workflow.steps]
-        asked = cast(workflow, values, options, frozenset(ids))
+        with unspoken(masker_of(layout, values, {})):
+            asked = cast(workflow, values, options, frozenset(ids))
         _refuse_unheld(asked.workflow, ids)
         with masked(journal, layout, values, asked.endpoints) as masker:
             run_id = _new_id(journal)
             _keep_snapshot(layout.run(run_id), workflow, masker)
-            told = {**asdict(options), "vars": dict(options.variables), "budget": {}}
+            variables = dict(options.variables)
+            told = {**asdict(options), "vars": masker.value(variables) if masker else variables, "budget": {}}
             del told["variables"]
             run_no = journal.begin_run(run_id, file.name, workflow.name, ids, told, base["run_no"] if base else None)
             journal.supersede(run_no, file.name)
@@ -84,7 +86,8 @@ def resume(folder: Path, run_id: str | None, asked: Resumption, listener: Listen
             workflow = with_caps(workflow, options.budget)
         require_bash(workflow)
         steps = frozenset(step["step_id"] for step in journal.database.all("steps_of", {"run_no": run_no}))
-        asking = cast(workflow, values, options, steps)
+        with unspoken(masker_of(layout, values, {})):
+            asking = cast(workflow, values, options, steps)
         _refuse_unheld(asking.workflow, steps)
         with masked(journal, layout, values, asking.endpoints):
             listener.note(_found(facts.view(journal.database, layout, row, CLOCK), killed))
@@ -105,10 +108,11 @@ def _refuse_unheld(workflow: Workflow, steps: Collection[str]) -> None:
 
 def _keep_snapshot(folder: RunFolder, workflow: Workflow, masker: Masker | None) -> None:
     """The run's copies of the workflow and its texts, from which `resume` works."""
-    source, texts = workflow.source, json.dumps(dict(workflow.texts), ensure_ascii=False)
+    source, texts = workflow.source, dict(workflow.texts)
     folder.make()
     folder.snapshot.write_text(masker.text(source) if masker else source, encoding="utf-8")
-    folder.texts.write_text(masker.text(texts) if masker else texts, encoding="utf-8")
+    kept = masker.value(texts) if masker else texts
+    folder.texts.write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
 
 
 def _as_it_was(layout: Layout, row: Row) -> tuple[Workflow, dict[str, str], Options]:

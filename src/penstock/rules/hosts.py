@@ -21,6 +21,7 @@ _NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
 _ODD = re.compile(r"[\\\s\x00-\x1f\x7f]")
 _PLACE = re.compile(r"(?:\[[^\[\]@]+\]|[^\[\]:@]+)(?::[0-9]{1,5})?")
 """HOST or HOST:PORT of an address; `urlsplit` reads `[::1]a.b` as `::1`, and `a.b:` as `a.b`."""
+_BRACKETED = re.compile(r"(?:[^@\[\]]*@)?\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\](?::[0-9]*)?")
 _AS_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 """A name that programs read as an IPv4 address in one of its older spellings, such as `127.1` and `0x7f000001`."""
 _MISREAD = "an address that can be read in two ways"
@@ -116,6 +117,8 @@ def _address(url: str) -> tuple[str, int, str] | None:
         parts = urlsplit(url)
         host, port = _spelt(parts.hostname or ""), parts.port
     except ValueError:
+        return None
+    if "[" in parts.netloc and not _BRACKETED.fullmatch(parts.netloc):  # Python 3.10 lets them pass
         return None
     if not host or parts.scheme not in _PORTS or port == 0 or not _PLACE.fullmatch(parts.netloc.rpartition("@")[2]):
         return None

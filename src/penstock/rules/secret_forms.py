@@ -98,9 +98,11 @@ def spellings(value: str) -> Iterator[tuple[str, bytes]]:
     for data in as_bytes(value):
         yield "", data
         for ascii_only in (True, False):
-            written = json.dumps(value, ensure_ascii=ascii_only)[1:-1].encode("utf-8", "surrogatepass")
-            yield "json", written
-            yield "json", written.replace(b"/", rb"\/")
+            once = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
+            for text in (once, json.dumps(once, ensure_ascii=ascii_only)[1:-1]):  # JSON in JSON: a model's answer
+                written = text.encode("utf-8", "surrogatepass")
+                yield "json", written
+                yield "json", written.replace(b"/", rb"\/")
         for text in (quote(data), quote(data, safe=""), quote_plus(data)):
             yield "url", text.encode()
             yield "url", re.sub(rb"%..", lambda escape: escape.group().lower(), text.encode())
