@@ -184,6 +184,23 @@ def test_the_cap_of_a_step_leaves_the_other_steps_alone(server: ModelServer, tmp
     assert accounts(asked.project)["accepted"] == 10
 
 
+def test_each_budget_that_is_used_up_is_told_of(server: ModelServer, tmp_path: Path) -> None:
+    asked = asking(tmp_path, server, "", rows=60)
+    caps = "{calls: 20, notify: touch told_b}"
+    below = (
+        f"  - id: b\n    foreach: rows.jsonl\n    concurrency: 2\n    budget: {caps}\n"
+        "    generate: {model: house, prompt: 'B {{ item.id }}'}\n"
+    )
+    first = "concurrency: 2\n    budget: {calls: 5, when_exceeded: stop, notify: touch told_a}"
+    asked.workflow(first, LIMIT, below)
+    said = asked.project.penstock("run")
+    assert said.status == 4
+    assert "--budget ask.calls=… --failed" in said.err
+    assert "--budget b.calls=…" in said.err
+    assert (tmp_path / "told_a").exists()
+    assert (tmp_path / "told_b").exists()
+
+
 def test_the_smaller_of_the_caps_of_a_run_and_its_step_holds(server: ModelServer, tmp_path: Path) -> None:
     asked = asking(tmp_path, server, "calls: 30", rows=40)
     asked.workflow("concurrency: 8\n    budget: {calls: 12}", LIMIT)

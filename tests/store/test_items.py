@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import sys
 import tempfile
 import tracemalloc
 from collections.abc import Iterable
@@ -402,8 +403,12 @@ def test_any_values_come_back_from_lines_and_from_arrays_alike(values: list[obje
             assert count(path, format) == len(values)
 
 
+CSV_LETTERS = st.characters(exclude_categories=["Cs"], min_codepoint=int(sys.version_info < (3, 11)))
+"""Python 3.10 has no NUL in its CSV."""
+
+
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.lists(st.text(), min_size=2, max_size=2), max_size=6))
+@given(st.lists(st.lists(st.text(CSV_LETTERS), min_size=2, max_size=2), max_size=6))
 def test_any_texts_come_back_from_csv(records: list[list[str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rows.csv")

@@ -117,10 +117,10 @@ async def _loop(site: Site, concurrency: int | None) -> tuple[RunState, str | No
             state = await running
             for place in scheduler.held:
                 site.listener.note(_held(place, site.run_id))
-            if scheduler.used_up is not None:
+            for used_up in scheduler.used_up.values():
                 from penstock.api.budgeting import tell_of_end
 
-                tell_of_end(site, scheduler.used_up)
+                tell_of_end(site, used_up)
             return state, str(scheduler.paused) if scheduler.paused is not None else None
         finally:
             keeping.cancel()

@@ -143,7 +143,9 @@ def exposed(run: RunView) -> list[str]:
     count, most = run.exposed.calls, run.exposed
     if not count or (not most.micros and not most.unknown):
         return []
-    cost = "an amount that nothing bounds" if most.unknown else f"at most {money(most)}"
+    unit = 10_000 if most.micros >= 10**7 else 100 if most.micros >= 10**4 else 1  # the last digit that `money` shows
+    bound = Spending(count, -(-most.micros // unit) * unit)
+    cost = "an amount that nothing bounds" if most.unknown else f"at most {money(bound)}"
     flying = "in flight" if run.state == "running" else "never heard of again"
     return [f"  exposed {cost} more may be billed for {calls(count)} {flying}"]
 

@@ -39,7 +39,8 @@ def _whole(text: str) -> int | WrittenFloat:
     try:
         return int(text)
     except ValueError as error:
-        raise ValueError(str(error).partition(":")[0]) from None  # what follows is advice to a programmer
+        said = str(error).partition(":")[0]  # what follows is advice to a programmer
+        raise ValueError(re.sub(r"\((\d+)\)", r"(\1 digits)", said)) from None  # as Python 3.11 says it
 
 
 _decoder = json.JSONDecoder(parse_float=WrittenFloat, parse_int=_whole, parse_constant=_refuse)

@@ -55,7 +55,7 @@ class Scheduler:
         self._resumed = {step_id for step_id in site.active if self._states[step_id] is StepState.RUNNING}
         self._open: dict[str, StepRun] = {}
         self.stopping = False
-        self.used_up: Exhausted | None = None
+        self.used_up: dict[str | None, Exhausted] = {}
         self.paused: Exhausted | None = None
         self._beat_at = (-BEAT_S, -BEAT_S)
         self._told_at = 0.0
@@ -131,11 +131,12 @@ class Scheduler:
             return
         budget.expire()
         whole = budget.exhausted()
-        narrow = {step_id: whole or budget.exhausted(step_id) for step_id in self._open}
+        going = [step_id for step_id, run in self._open.items() if not run.has_ended]
+        narrow = {step_id: whole or budget.exhausted(step_id) for step_id in going}
         for step_id, used_up in ((None, whole), *narrow.items()):
             if used_up is None:
                 continue
-            self.used_up = self.used_up or used_up
+            self.used_up.setdefault(used_up.level.step_id, used_up)
             if used_up.caps.when_exceeded == "pause":
                 self.paused = used_up
                 self.stop()

@@ -13,6 +13,7 @@ from penstock.core.calls import Answer
 from penstock.rules.adapting import Quota
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_FRACTION = re.compile(r"\.(\d+)")
 _SECONDS = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)
 _Names = tuple[tuple[str, ...], ...]
 _WORDS = ("limit", "remaining", "reset")
@@ -124,9 +125,14 @@ def _http_date(text: str) -> datetime | None:
 
 def _iso_date(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+        return datetime.fromisoformat(_FRACTION.sub(_six_digits, text.replace("Z", "+00:00")))
     except ValueError:
         return None
+
+
+def _six_digits(fraction: re.Match[str]) -> str:
+    """As many digits of a second as Python 3.10 reads."""
+    return f".{fraction[1][:6].ljust(6, '0')}"
 
 
 def _utc(moment: datetime) -> float:

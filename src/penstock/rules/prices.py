@@ -12,6 +12,7 @@ from penstock.core.models import Price
 
 _SCALE = 10**9
 
+
 def cost(usage: Usage | None, price: Price | None, status: CostStatus = CostStatus.EXACT) -> Cost:
     """What a call cost, rounded up once, at the end; unknown without a usage or a price, and never 0 then.
 
