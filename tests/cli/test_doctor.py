@@ -299,7 +299,7 @@ def orphaned(project: Project) -> Iterator[Project]:
     """A run that was killed together with its supervisor: its commands live on."""
     project.write("wait", "")
     with project.running("run", "--quiet") as process:
-        assert soon(lambda: bool(started_by_runs(project.folder)))
+        assert soon(lambda: an_item_is_at_work(project))
         watchers = supervisors(project.folder)
         for watcher in watchers:
             os.kill(watcher, signal.SIGSTOP)
@@ -311,10 +311,19 @@ def orphaned(project: Project) -> Iterator[Project]:
 
 def leads_a_group(pid: int) -> bool:
     """Whether it is a step's shell, and not one of the short-lived commands that this starts."""
+    return group_of(pid) == pid
+
+
+def an_item_is_at_work(project: Project) -> bool:
+    """Whether a command of an item's runs: a shell that only waits for its first item would end with Penstock."""
+    return any(group_of(pid) not in (None, pid) for pid in started_by_runs(project.folder))
+
+
+def group_of(pid: int) -> int | None:
     try:
-        return os.getpgid(pid) == pid
+        return os.getpgid(pid)
     except ProcessLookupError:
-        return False
+        return None
 
 
 @needs_proc

@@ -66,10 +66,3 @@ def require_bash(workflow: Workflow) -> None:
 def schema_text() -> str:
     """The JSON Schema of the workflow file, as it is shipped for editors."""
     return resources.files("penstock.load").joinpath("workflow.schema.json").read_text(encoding="utf-8")
-
-
-def secrets(workflow: Workflow) -> dict[str, str]:
-    """The values of the secrets that the workflow declares (`penstock.api.secrets`)."""
-    from penstock.api.secrets import values_of
-
-    return values_of(workflow)

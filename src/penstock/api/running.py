@@ -14,9 +14,10 @@ from penstock.api.asking import cast
 from penstock.api.clock import CLOCK
 from penstock.api.driving import drive
 from penstock.api.folder import existing, held
-from penstock.api.loading import load, locate, require_bash, secrets
+from penstock.api.loading import load, locate, require_bash
 from penstock.api.masking import masked, masker_of, unspoken
 from penstock.api.owning import take_over
+from penstock.api.secrets import values_of
 from penstock.api.strangers import strangers
 from penstock.core.errors import OperatorError, UsageError, WorkflowError
 from penstock.core.seams import Listener
@@ -44,7 +45,7 @@ def run(path: Path, options: Options, listener: Listener) -> Ended:
     file = locate(path)
     workflow = load(file, dict(options.variables))
     _named(workflow, options.only)
-    values = secrets(workflow)
+    values = values_of(workflow)
     require_bash(workflow)
     layout = Layout(workflow.folder.absolute())
     with held(layout) as journal:
@@ -124,7 +125,7 @@ def _as_it_was(layout: Layout, row: Row) -> tuple[Workflow, dict[str, str], Opti
     options = _options(row)
     file = layout.folder / row["workflow"]
     workflow = load(file, dict(options.variables), text, files)
-    values = secrets(workflow)
+    values = values_of(workflow)
     masker = masker_of(layout, values, {})
     if masker is None:
         return workflow, values, options

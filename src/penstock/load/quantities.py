@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from math import isfinite
 
 from penstock.load.findings import Findings
@@ -17,7 +17,10 @@ def exact(node: Node | None) -> Decimal | None:
         return None
     if isinstance(node.value, int):
         return Decimal(node.value)
-    return Decimal(node.text) if isfinite(node.value) else None
+    try:
+        return Decimal(node.text) if isfinite(node.value) else None
+    except InvalidOperation:  # an exponent of more digits than any number has
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,23 +109,9 @@ class Either:
             misfit(node, name, self.expects, findings)
 
     def schema(self) -> Schema:
-        distinct = {id(option): option for option in self.options.values() if not isinstance(option, Later)}
+        distinct = {id(option): option for option in self.options.values()}
         schemas = [option.schema() for option in distinct.values()]
         return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-
-
-@dataclass(frozen=True, slots=True)
-class Later:
-    """What the language knows and this version does not; no part of the schema."""
-
-    expects: str
-    help: str
-
-    def check(self, node: Node, name: str, findings: Findings) -> None:
-        findings.wrong(node, _not_yet(self.expects), self.help)
-
-    def schema(self) -> Schema:
-        return {"not": {}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,12 @@ from penstock.api.asking import Cast, cast
 from penstock.api.clock import CLOCK
 from penstock.api.driving import drive
 from penstock.api.folder import held
-from penstock.api.loading import load, locate, require_bash, secrets
+from penstock.api.loading import load, locate, require_bash
 from penstock.api.masking import masked
 from penstock.api.owning import take_over
 from penstock.api.replay.recalling import Recall
 from penstock.api.replay.staging import CannotMove, Given, ReplayRoom, alone, stand
+from penstock.api.secrets import values_of
 from penstock.core.errors import UsageError
 from penstock.core.seams import Listener
 from penstock.core.states import RunState
@@ -113,7 +114,7 @@ def _staged(
     """All that the steps `ids` need to be played. `journals` are the folder's own and that of replays."""
     own, journal = journals
     played = replace(workflow, steps=tuple(step for step in workflow.steps if step.id in ids))
-    values = secrets(played)
+    values = values_of(played)
     require_bash(played)
     options = Options(None, wanted.variables, None, wanted.simulate, "only" if wanted.offline else None)
     asked = cast(workflow, values, options, frozenset(ids))
