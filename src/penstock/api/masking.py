@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 
 from penstock.core.errors import BugError, OperatorError, PenstockError, Problem, WorkflowError
 from penstock.core.seams import Listener
@@ -94,21 +95,23 @@ def _key_file(layout: Layout) -> Path:
     return layout.root / "mask.key"
 
 
-@contextmanager
-def unspoken(masker: Masker | None) -> Iterator[None]:
-    """An error that leaves this says no secret."""
-    if masker is None:
-        yield
+class unspoken:
+    """An error that leaves this, whatever it is, says no secret."""
+
+    def __init__(self, masker: Masker | None) -> None:
+        self._masker = masker
+
+    def __enter__(self) -> None:
         return
-    try:
-        yield
-    except PenstockError as error:
-        raise _masked(error, masker) from None
-    except Exception as error:
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._masker is None or error is None:
+            return
+        if isinstance(error, PenstockError):
+            raise _masked(error, self._masker) from None
         told = f"{type(error).__name__}: {error}"
-        if masker.text(told) == told:
-            raise
-        raise BugError(masker.text(told)) from None
+        if self._masker.text(told) != told:
+            raise BugError(self._masker.text(told)) from None
 
 
 def _masked(error: PenstockError, masker: Masker) -> PenstockError:
