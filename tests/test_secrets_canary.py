@@ -19,9 +19,10 @@ from tests.terminal import Project, Said, until
 
 OWN = (
     *("workflow.yaml", "rows.jsonl", ".env", "vault.txt", "mine.py", "spelled.txt", "out/*", "__pycache__/*"),
-    *(".penstock/runs/*/files/out/*", ".penstock/replay/*/written/out/*"),
+    *(".penstock/runs/*/files/out/*", ".penstock/runs/*/failed/out/*", ".penstock/replay/*/written/out/*"),
 )
-"""The user's own files, also where an earlier run's are put aside: what a command writes there is its own affair."""
+"""The user's own files, also where an earlier run's, or a killed attempt's, are put aside: what a command writes there
+is its own affair."""
 
 SLOTS = ".penstock/runs/*/slots/*"
 """Where a command that was killed with its run had its private files: they are gone when the next run begins."""
