@@ -8,10 +8,9 @@ from typing import Protocol
 
 from penstock.core.canon import item_hash, item_key
 from penstock.core.errors import ConditionError, OperatorError
-from penstock.core.generation import Generate
 from penstock.core.seams import Facts
 from penstock.core.views import Action, Decision, Plan
-from penstock.core.workflow import FileSource, ListSource, Shell, Step, StepSource, Workflow
+from penstock.core.workflow import FileSource, ListSource, Step, StepSource, Workflow
 from penstock.rules.cachekey import step_fingerprint, task_fingerprint
 from penstock.rules.conditions import decide, references
 from penstock.rules.filling import values_of
@@ -34,10 +33,8 @@ def order(workflow: Workflow) -> tuple[Step, ...]:
 
 def asked(step: Step) -> str:
     """`small → large, judged by large`: the models that the step asks, from the first; empty where it asks none."""
-    if isinstance(step.spec, Shell):
-        return ""
-    own = step.spec.models if isinstance(step.spec, Generate) else ()
-    judge = step.spec.contract.judge
+    own = step.question.models if step.question else ()
+    judge = step.contract.judge if step.contract else None
     told = [" → ".join(model.name for model in own)] if own else []
     told += ["judged by " + " → ".join(model.name for model in judge.models)] if judge else []
     return ", ".join(told)
@@ -95,7 +92,7 @@ class _Planner:
         models = asked(step)
         if models and decision.action is Action.RUN:
             decision = replace(decision, reason=f"{decision.reason}; {models}")
-        if step.shell is None and decision.action is Action.RUN:
+        if step.asks and decision.action is Action.RUN:
             decision = self._estimated(step, decision)
         unsure = by_need or by_when
         if unsure is None:

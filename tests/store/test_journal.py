@@ -204,7 +204,7 @@ def test_the_second_task_that_claims_a_path_is_told_so(room: Room) -> None:
 def test_a_verdict_that_is_none_is_refused(room: Room) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
         room.journal.database.run(
-            "insert_outcome", (1, 1, 0, "maybe", *[None] * 3, 1, *[None] * 2, 1.0, 1.0, *[None] * 8)
+            "insert_outcome", (1, 1, 0, "maybe", *[None] * 3, 1, *[None] * 2, 1.0, 1.0, *[None] * 10, 0)
         )
 
 

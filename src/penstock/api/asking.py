@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 from penstock.core.calls import Fault
 from penstock.core.errors import OperatorError
-from penstock.core.generation import Generate, Verify
 from penstock.core.models import Model
 from penstock.core.views import Options
 from penstock.core.workflow import Workflow
 from penstock.load.dotenv import read as read_dotenv
 from penstock.models.wire import KEY_VARIABLES, Endpoint
 from penstock.rules.hosts import refused_host
+from penstock.rules.recasting import in_mode, mode_of, recast
 
 ADDRESSES = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL", "ollama": "OLLAMA_HOST"}
 """Where the environment may say that a provider is elsewhere, as the providers' own clients read it."""
@@ -44,7 +44,7 @@ def cast(workflow: Workflow, secrets: Mapping[str, str], options: Options, activ
 
     OperatorError if one of those has no model that can be asked.
     """
-    if all(step.shell is not None for step in workflow.steps):
+    if not any(step.asks for step in workflow.steps):
         return Cast(workflow, {})
     environ = _environ(workflow, secrets)
     endpoints: dict[str, Endpoint] = {}
@@ -52,12 +52,11 @@ def cast(workflow: Workflow, secrets: Mapping[str, str], options: Options, activ
     looked_at: set[str] = set()
     steps = []
     for step in workflow.steps:
-        spec = step.spec
-        if isinstance(spec, (Generate, Verify)):
-            mode = options.cache or spec.cache
+        mode = options.cache or mode_of(step)
+        if step.asks and mode is not None:
             unasked = mode == "only" or step.id not in active
             ready = _Ready(step.id, environ, options.simulate, unasked, endpoints, lacking, looked_at, workflow)
-            step = replace(step, spec=replace(ready.spec(spec), cache=mode))
+            step = in_mode(recast(step, ready.models), mode)
         steps.append(step)
     return Cast(replace(workflow, steps=tuple(steps)), endpoints, tuple(lacking.values()))
 
@@ -83,16 +82,8 @@ class _Ready:
     looked_at: set[str]
     workflow: Workflow
 
-    def spec(self, spec: Generate | Verify) -> Generate | Verify:
-        """The same, with the models that can be asked, where they can be asked."""
-        judge, contract = spec.contract.judge, spec.contract
-        if judge is not None:
-            contract = replace(contract, judge=replace(judge, models=self._models(judge.models, "judge")))
-        if isinstance(spec, Verify):
-            return replace(spec, contract=contract)
-        return replace(spec, contract=contract, models=self._models(spec.models, "model"))
-
-    def _models(self, models: tuple[Model, ...], what: str) -> tuple[Model, ...]:
+    def models(self, models: tuple[Model, ...], what: str) -> tuple[Model, ...]:
+        """Those that can be asked, where they can be asked. OperatorError if there is none."""
         there = tuple(model for model in map(self._placed, models) if self._can_be_asked(model))
         if not there:
             reasons = "; ".join(self.lacking[model.name] for model in models)

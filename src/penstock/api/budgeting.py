@@ -10,9 +10,8 @@ from decimal import Decimal, InvalidOperation
 from penstock.core.budgets import Amount, Caps
 from penstock.core.canon import Json
 from penstock.core.errors import Place, UsageError
-from penstock.core.generation import Generate
 from penstock.core.models import Model
-from penstock.core.workflow import Shell, Step, Workflow
+from penstock.core.workflow import Step, Workflow
 from penstock.engine.site import Site
 from penstock.kinds.shell_output import printed
 from penstock.load.shapes import seconds
@@ -117,11 +116,13 @@ def refuse_unheld(workflow: Workflow, steps: Collection[str], at: float) -> None
 def _asked(workflow: Workflow, steps: Collection[str]) -> Iterator[tuple[Step, Model, dict[str, Json]]]:
     """Each model that may be asked, with the parameters that it is sent, in a step that some cap holds for."""
     for step in workflow.steps:
-        if step.id not in steps or isinstance(step.spec, Shell) or (workflow.budget is None and step.budget is None):
+        if step.id not in steps or (workflow.budget is None and step.budget is None):
             continue
-        judge = step.spec.contract.judge
-        if isinstance(step.spec, Generate):
-            yield from ((step, model, dict(step.spec.params)) for model in step.spec.models)
+        question, judge = step.question, step.contract.judge if step.contract else None
+        for rule in question.rules if question else ():
+            yield from ((step, model, dict(rule.params)) for model in rule.models)
+        if question is not None and not question.rules:
+            yield from ((step, model, dict(question.params)) for model in question.models)
         if judge is not None:
             yield from ((step, model, dict(judge.params)) for model in judge.models)
 

@@ -35,7 +35,7 @@ async def at_hand(site: Site, endpoints: Mapping[str, Endpoint], at_once: int | 
 
     Calls of earlier lives that have no end are ended as lost.
     """
-    steps = [step for step in site.workflow.steps if step.id in site.active and step.shell is None]
+    steps = [step for step in site.workflow.steps if step.id in site.active and step.asks]
     _tell_of_models(site, [model for step in steps for model in step.models])
     calls = CallJournal(site.journal.database, site.run_no, site.epoch, site.clock)
     lost = calls.close_lost()

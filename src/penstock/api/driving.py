@@ -96,7 +96,7 @@ async def _asking(site: Site, found: Cast, options: Options) -> tuple[RunState, 
         from penstock.api.budgeting import budget_of
 
         site = replace(site, budget=budget_of(site))
-    if all(step.shell is not None for step in site.workflow.steps if step.id in site.active):
+    if not any(step.asks for step in site.workflow.steps if step.id in site.active):
         return await _loop(site, options.concurrency)
     from penstock.api.calling import at_hand
 

@@ -48,7 +48,7 @@ def plan(path: Path, options: Options, hear: Callable[[str, int], None] | None =
         }
         facts = FolderFacts(workflow, layout, journal)
         estimate = None
-        if any(step.shell is None for step in workflow.steps):
+        if any(step.asks for step in workflow.steps):
             biller = open_things.enter_context(closing(_biller(workflow, layout, journal, options, hear)))
             estimate = _Estimates(biller)
         return masked_plan(plans.make(workflow, facts, os.environ, blocked, options.only, estimate), layout)

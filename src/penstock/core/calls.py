@@ -98,6 +98,7 @@ class FaultClass(str, Enum):
     SCHEMA = "schema"
     CHECK = "check"
     JUDGE = "judge"
+    DOUBTFUL = "doubtful"
     STUCK = "stuck"
 
 
@@ -152,6 +153,20 @@ class Judgement:
     flaws: tuple[Flaw, ...] = ()
     mended: bool = False
     score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What is known of an answer beside what it says; `accept_when` sees it as `signals`.
+
+    `attempts` counts the tries of the model that gave it, from 1. `judge_score` is None without a judge, `logprob`, the
+    mean log-probability of its tokens, where the server gives none.
+    """
+
+    attempts: int
+    mended: bool = False
+    judge_score: float | None = None
+    logprob: float | None = None
 
 
 class CostStatus(str, Enum):

@@ -30,12 +30,16 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """A model that judges answers by a rubric. `passes` is a condition over `score` and `failures`."""
+    """A model that judges answers by a rubric. `passes` is a condition over `score` and `failures`.
+
+    `forced` is the one model that this run asks in place of `models`, where it may see the item.
+    """
 
     models: tuple[Model, ...]
     rubric: Template
     passes: str
     params: tuple[tuple[str, Json], ...] = ()
+    forced: Model | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,29 @@ Rung = Drop | Truncate
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of `generate.route`: what is asked of whom for items for which `when` holds (None: for all that come).
+
+    What it does not say is the step's. `local`: no model elsewhere sees such an item, its judge included.
+    """
+
+    when: str | None
+    models: tuple[Model, ...]
+    prompt: Template
+    system: Template | None = None
+    params: tuple[tuple[str, Json], ...] = ()
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Generate:
     """A `generate` step: models from cheap to strong, the prompt, the contract. `attempts` is per model, from 1.
 
     `vars` are templates' own names: a text, or the content of a file. `cache` is use, refresh, only or off. With `mask`
-    known key formats are masked in prompts to models elsewhere.
+    known key formats are masked in prompts to models elsewhere. `rules` are those of `route`, the first that matches
+    wins: where there are any, `models`, `prompt`, `system` and `params` are theirs, and `models` here all that they
+    name. `accept_when` is a condition on an answer that meets the contract; where it does not hold, the next model is
+    asked. `forced` is the one model that this run asks in place of all others, where it may see the item.
     """
 
     models: tuple[Model, ...]
@@ -83,6 +105,9 @@ class Generate:
     shrink: tuple[Rung, ...] = ()
     cache: str = "use"
     mask: bool = True
+    rules: tuple[Rule, ...] = ()
+    accept_when: str | None = None
+    forced: Model | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,14 @@ class RunState(str, Enum):
 
 STEP_MOVES: dict[StepState, frozenset[StepState]] = {
     StepState.PENDING: frozenset(
-        {StepState.RUNNING, StepState.SKIPPED, StepState.FAILED, StepState.BLOCKED, StepState.CANCELLED}
+        {
+            StepState.RUNNING,
+            StepState.WAITING,
+            StepState.SKIPPED,
+            StepState.FAILED,
+            StepState.BLOCKED,
+            StepState.CANCELLED,
+        }
     ),
     StepState.RUNNING: frozenset(
         {
@@ -46,7 +53,9 @@ STEP_MOVES: dict[StepState, frozenset[StepState]] = {
             StepState.CANCELLED,
         }
     ),
-    StepState.WAITING: frozenset({StepState.RUNNING, StepState.SUCCEEDED, StepState.REJECTED, StepState.CANCELLED}),
+    StepState.WAITING: frozenset(
+        {StepState.RUNNING, StepState.SUCCEEDED, StepState.REJECTED, StepState.FAILED, StepState.CANCELLED}
+    ),
     StepState.SUCCEEDED: frozenset(),
     StepState.SKIPPED: frozenset(),
     StepState.FAILED: frozenset(),

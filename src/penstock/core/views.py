@@ -102,7 +102,9 @@ class Options:
     """What the command line asks of a run. `variables` override entries of the workflow's `env`.
 
     `simulate` puts the simulator in the place of every model; `cache` overrides the cache mode of every model step.
-    `budget` are the caps that `resume` has set in place of the file's.
+    `budget` are the caps that `resume` has set in place of the file's. `sample` is how many rows are tried and looked
+    at, without a gate and without the rest. `forced` names the one model that is asked in place of every other. With
+    `wait` the process stays while a person is waited for.
     """
 
     only: str | None = None
@@ -111,13 +113,17 @@ class Options:
     simulate: bool = False
     cache: str | None = None
     budget: tuple[tuple[str, str], ...] = ()
+    sample: int | None = None
+    forced: str | None = None
+    wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
     """What `resume` is asked beyond going on. Places are `STEP` or `STEP:KEY`; `settle` pairs one with a verdict.
 
-    `budget` pairs a cap, `KEY` or `STEP.KEY`, with what it is from now on.
+    `budget` pairs a cap, `KEY` or `STEP.KEY`, with what it is from now on. `expand` lets the whole run follow a sample
+    whose gate did not pass. With `wait` the process stays while a person is waited for.
     """
 
     failed: bool = False
@@ -125,6 +131,8 @@ class Resumption:
     redo: tuple[str, ...] = ()
     settle: tuple[tuple[str, str], ...] = ()
     budget: tuple[tuple[str, str], ...] = ()
+    expand: bool = False
+    wait: bool = False
 
 
 class Action(str, Enum):

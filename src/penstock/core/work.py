@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from penstock.core.canon import Json
+from penstock.core.routing import Choice
 
 UNREAD = "not started: "
 """How the reason of a row begins that was skipped because its step never came to it."""
@@ -47,7 +48,7 @@ class Task:
     `values` are the environment variables that carry the placeholders' values; `files` the paths of
     this task's own `>` targets, `output` the one of them that takes its whole standard output.
     `spent` counts the attempts that were made in earlier lives of the run. `names` are what the templates and
-    conditions of a model step see.
+    conditions of a model step see. `local`: no model elsewhere may see it.
     """
 
     run_id: str
@@ -59,6 +60,7 @@ class Task:
     output: str | None = None
     spent: int = 0
     names: Mapping[str, object] | None = None
+    local: bool = False
 
     @property
     def index(self) -> int:
@@ -134,7 +136,8 @@ class Bill:
 class Outcome:
     """How a task ended: one verdict, one record, and every attempt of this life of the run.
 
-    `bill` is for tasks that may ask models; `trail` tells, for a fixture, what was asked and what came back.
+    `bill` is for tasks that may ask models; `trail` tells, for a fixture, what was asked and what came back. `choice`
+    is what a rule or a model chose for the item.
     """
 
     task: Task
@@ -146,6 +149,7 @@ class Outcome:
     files: tuple[WrittenFile, ...] = ()
     bill: Bill | None = None
     trail: tuple[Mapping[str, Json], ...] = ()
+    choice: Choice | None = None
 
     @property
     def elapsed_s(self) -> float:

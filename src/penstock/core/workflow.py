@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.core.approval import Approve
 from penstock.core.budgets import Caps
 from penstock.core.canon import Json
 from penstock.core.errors import Place, Problem
-from penstock.core.generation import Generate, Verify
+from penstock.core.generation import Contract, Generate, Verify
 from penstock.core.models import Model
+from penstock.core.routing import Route
+from penstock.core.sampling import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,8 @@ class ListSource:
 
 @dataclass(frozen=True, slots=True)
 class StepSource:
-    """Records of another step; `branch` is None (accepted and rejected), `accepted`, `rejected` or `failed`."""
+    """Records of another step; `branch` is None (accepted and rejected), `accepted`, `rejected`, `failed`, or where
+    that is a `route` step one of its branches."""
 
     step: str
     branch: str | None
@@ -154,10 +158,11 @@ class Step:
 
     `outputs` are (name, path); a path given without a name is named by its stem.
     `barrier`: it begins when its needs have ended, also the step that it reads from; false for a stream.
+    `local`: no model elsewhere sees its items, nor those of steps below that come from them (`placement: local`).
     """
 
     id: str
-    spec: Shell | Generate | Verify
+    spec: Shell | Generate | Verify | Route | Approve
     at: Place
     needs: tuple[Need, ...] = ()
     foreach: Source | None = None
@@ -178,6 +183,7 @@ class Step:
     replace: tuple[str, ...] = ()
     barrier: bool = True
     budget: Caps | None = None
+    local: bool = False
 
     @property
     def shell(self) -> Shell | None:
@@ -185,13 +191,31 @@ class Step:
         return self.spec if isinstance(self.spec, Shell) else None
 
     @property
+    def question(self) -> Generate | None:
+        """What it asks models, if it asks for answers: its own question, or that of a `route` by a model."""
+        if isinstance(self.spec, Route):
+            return self.spec.chooser
+        return self.spec if isinstance(self.spec, Generate) else None
+
+    @property
+    def contract(self) -> Contract | None:
+        """What answers, or the items of a `verify`, must meet; None for a step that judges nothing."""
+        if isinstance(self.spec, Verify):
+            return self.spec.contract
+        return self.question.contract if self.question else None
+
+    @property
     def models(self) -> tuple[Model, ...]:
         """Every model that it may ask, its judge's included."""
-        if isinstance(self.spec, Shell):
-            return ()
-        own = self.spec.models if isinstance(self.spec, Generate) else ()
-        judge = self.spec.contract.judge
-        return own + (judge.models if judge else ())
+        judge = self.contract.judge if self.contract else None
+        asked = [*(self.question.models if self.question else ()), *(judge.models if judge else ())]
+        forced = [one.forced for one in (self.question, judge) if one is not None and one.forced is not None]
+        return (*forced, *asked)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is carried out by the loop of a model call: `generate`, `verify`, or a `route` by a model."""
+        return self.contract is not None
 
     @property
     def script(self) -> Script:
@@ -227,7 +251,7 @@ class Workflow:
     `models` are those that it names and those that its steps ask by PROVIDER/MODEL. `texts` are the other files that
     loading has read (prompts, schemas), as (path relative to the folder, text): a run's snapshot keeps them.
     `secrets` are the names, `secret_sources` where their values are from. `allow_hosts` are the only hosts at which
-    models may be called; None allows all.
+    models may be called; None allows all. `sample` is what is tried before the rest, None where all runs at once.
     """
 
     name: str
@@ -244,6 +268,7 @@ class Workflow:
     budget: Caps | None = None
     secret_sources: tuple[SecretSource, ...] = ()
     allow_hosts: tuple[str, ...] | None = None
+    sample: Sample | None = None
 
     @property
     def folder(self) -> Path:

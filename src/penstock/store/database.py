@@ -28,8 +28,12 @@ from penstock.core.errors import OperatorError
 if TYPE_CHECKING:
     from penstock.rules.secrets import Masker
 
-VERSION = 3
-MIGRATIONS: tuple[tuple[int, str], ...] = ((2, "migration_2.sql"), (3, "migration_3.sql"))
+VERSION = 4
+MIGRATIONS: tuple[tuple[int, str], ...] = (
+    (2, "migration_2.sql"),
+    (3, "migration_3.sql"),
+    (4, "migration_4.sql"),
+)
 """(version, file) in order: each file's statements lead from the version before it to that version."""
 
 Row = sqlite3.Row

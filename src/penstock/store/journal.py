@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.core.canon import sayable
+from penstock.core.routing import Choice
 from penstock.core.seams import Clock
 from penstock.core.states import RunState, StepState
 from penstock.core.work import Attempt, Item, Outcome, Task, WrittenFile
@@ -255,6 +256,9 @@ class Journal:
             bill.tokens_out if bill else None,
             bill.sent if bill else None,
             bill.cached if bill else None,
+            outcome.choice.to if outcome.choice else None,
+            _chosen(outcome.choice) if outcome.choice else None,
+            outcome.task.local or (outcome.choice is not None and outcome.choice.local),
         )
         with self.together():
             number = self.database.run("insert_outcome", values)
@@ -304,3 +308,7 @@ class Journal:
 
 def _sayable(reason: str | None) -> str | None:
     return None if reason is None else sayable(reason)
+
+
+def _chosen(choice: Choice) -> str:
+    return json.dumps({"rule": choice.rule, "to": choice.to, "why": sayable(choice.why)}, ensure_ascii=False)

@@ -141,8 +141,9 @@ SELECT * FROM attempts WHERE task_no = ? AND number < ? ORDER BY number;
 
 -- name: insert_outcome
 INSERT INTO outcomes (task_no, step_no, i, verdict, form, record, reason, attempt, kind, stderr,
-                      ended_at, elapsed_s, cost_micros, fingerprint, reused, model, tokens_in, tokens_out, sent, cached)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                      ended_at, elapsed_s, cost_micros, fingerprint, reused, model, tokens_in, tokens_out, sent, cached,
+                      branch, route, local)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_piece
 INSERT INTO pieces (outcome_no, piece, body, file) VALUES (?, ?, ?, ?);

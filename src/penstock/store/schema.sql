@@ -1,7 +1,7 @@
 -- The journal: the one source of truth about every run of the workflows in one folder.
 --
--- Columns that mean the same in every table: `run_no`, `step_no`, `task_no`, `outcome_no` and `call_no` number the rows
--- of their tables; `i` is an item's place in the root stream, from 0; `path` a file's path in the workflow's folder;
+-- Columns that mean the same in every table: `run_no`, `step_no`, `task_no`, `outcome_no`, `call_no` and `approval_no`
+-- number the rows of their tables; `i` is an item's place in the root stream, from 0; `path` a file's path in the workflow's folder;
 -- `state` where a run or a step stands (core/states.py); `reason` a sentence for people; `kind` of an attempt or
 -- outcome is how it failed (`exit`, `timeout`, …), null if it did not; `stderr` the last words of its command;
 -- `hash` the SHA-256 of a content.
@@ -116,7 +116,8 @@ CREATE TABLE attempts (
 -- task gave, in the `form` that core/model.py describes; `attempt` the number of its last try, 0 if none was made.
 -- `fingerprint` is the cache key; `reused` the outcome that this one repeats. What its model calls came to: the `model`
 -- that gave the last answer, `tokens_in` and `tokens_out`, calls `sent` and answered from the cache (`cached`); null for
--- a command.
+-- a command. `branch` is the branch that a `route` step sent the item to, `route` JSON about the choice that a rule or a
+-- model made for it: {"rule", "to", "why"}; `local`: from here on no model elsewhere may see the item.
 CREATE TABLE outcomes (
   outcome_no  INTEGER PRIMARY KEY,
   task_no     INTEGER NOT NULL REFERENCES tasks (task_no),
@@ -139,7 +140,10 @@ CREATE TABLE outcomes (
   tokens_in   INTEGER,
   tokens_out  INTEGER,
   sent        INTEGER,
-  cached      INTEGER
+  cached      INTEGER,
+  branch      TEXT,
+  route       TEXT,
+  local       INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX outcomes_by_place ON outcomes (step_no, i) WHERE current = 1;
 CREATE INDEX outcomes_by_end ON outcomes (step_no, outcome_no);
@@ -147,8 +151,8 @@ CREATE INDEX outcomes_by_fingerprint ON outcomes (fingerprint) WHERE fingerprint
 
 -- One row a request to a model, written before it is sent, or once its answer was found in the cache. One without a row
 -- in call_ends is in flight, or was lost with its process. `epoch` is the life of the run that it belongs to;
--- `attempt` counts a task's tries from 1, `send` the sends of one try from 1; `purpose` is `answer`, or `judge` for
--- one that judges an answer. `key` is the request's fingerprint, 32 bytes; `model` the workflow's name for the model,
+-- `attempt` counts a task's tries from 1, `send` the sends of one try from 1; `purpose` is `answer`; `judge` for one
+-- that judges an answer, `route` for one that chooses a branch, `script` for one that a command made. `key` is the request's fingerprint, 32 bytes; `model` the workflow's name for the model,
 -- `provider` whom it is asked of; `sent_at` when it was about to be sent. `task_no` is null if no task made the call.
 -- `worst_tokens` and `worst_micros` are the most that it may use, null where nothing bounds that.
 CREATE TABLE calls (
@@ -159,7 +163,7 @@ CREATE TABLE calls (
   epoch    INTEGER NOT NULL,
   attempt  INTEGER NOT NULL,
   send     INTEGER NOT NULL,
-  purpose  TEXT NOT NULL CHECK (purpose IN ('answer', 'judge')),
+  purpose  TEXT NOT NULL CHECK (purpose IN ('answer', 'judge', 'route', 'script')),
   key      BLOB NOT NULL,
   model    TEXT NOT NULL,
   provider TEXT NOT NULL,
@@ -220,6 +224,8 @@ CREATE INDEX answers_by_key ON answers (key);
 -- `attempt` are those of `call_no`, the call that gave the answer under `key`; both are null where no call gave it.
 -- `contract` is the contract's SHA-256, `ok` whether it was met, `tier` the first tier that failed. `flaws` is JSON:
 -- [pointer, expected, got] each, null if there are none; `mended`: it parsed only then; `score` is the judge's.
+-- `signals` is JSON: {"attempts", "mended", "judge_score", "logprob"}, and in a cascade `accept_when` with what that saw;
+-- null where nobody looked at them.
 CREATE TABLE judgements (
   judgement_no INTEGER PRIMARY KEY,
   task_no      INTEGER NOT NULL REFERENCES tasks (task_no),
@@ -232,7 +238,8 @@ CREATE TABLE judgements (
   tier         TEXT,
   flaws        TEXT,
   mended       INTEGER NOT NULL,
-  score        REAL
+  score        REAL,
+  signals      TEXT
 );
 CREATE INDEX judgements_by_task ON judgements (task_no);
 
@@ -297,6 +304,60 @@ CREATE TABLE events (
   detail   TEXT NOT NULL
 );
 CREATE INDEX events_by_run ON events (run_no, event_no);
+
+-- One row each time that a person's word was asked for, at `asked_at`. `message` is what was asked, `shown` JSON about what was shown:
+-- [{"what", "sha256", "size_bytes"}], `digest` the SHA-256 over all of it, `summary` JSON: what approving would do.
+-- `deadline_at` is null without one.
+CREATE TABLE approvals (
+  approval_no INTEGER PRIMARY KEY,
+  run_no      INTEGER NOT NULL REFERENCES runs (run_no),
+  step_no     INTEGER NOT NULL REFERENCES steps (step_no),
+  message     TEXT NOT NULL,
+  shown       TEXT NOT NULL,
+  digest      BLOB NOT NULL,
+  summary     TEXT NOT NULL,
+  asked_at    REAL NOT NULL,
+  deadline_at REAL
+);
+CREATE INDEX approvals_by_step ON approvals (step_no);
+
+-- The one decision on what was asked: the first that is written. `via` is `person`, or `timer`: that never approves.
+-- `approved` is the word; `by_whom` the name that was given, empty for a timer, `comment` what was said with it;
+-- `digest` is of what was shown when it was decided, at `decided_at`.
+CREATE TABLE decisions (
+  approval_no INTEGER PRIMARY KEY REFERENCES approvals (approval_no),
+  approved    INTEGER NOT NULL,
+  via         TEXT NOT NULL CHECK (via IN ('person', 'timer')),
+  by_whom     TEXT NOT NULL,
+  comment     TEXT,
+  digest      BLOB NOT NULL,
+  decided_at  REAL NOT NULL,
+  CHECK (via = 'person' OR approved = 0)
+);
+
+-- One row a run that began with a sample of `size` rows of each root stream, drawn with `seed`. `state` is where its
+-- gate stands (core/sampling.py), `report` JSON: what it found, null until it was asked; `by_whom` let the whole run
+-- follow all the same, null where nobody did; `decided_at` is when.
+CREATE TABLE gates (
+  run_no     INTEGER PRIMARY KEY REFERENCES runs (run_no),
+  size       INTEGER NOT NULL,
+  seed       INTEGER NOT NULL,
+  state      TEXT NOT NULL CHECK (state IN ('sampling', 'passed', 'failed', 'inconclusive', 'expanded')),
+  report     TEXT,
+  by_whom    TEXT,
+  decided_at REAL
+);
+
+-- The rows of a sample, numbered by `draw` from 0 as they were drawn: `i` is the place of each in the root stream that
+-- the step `step_id` reads. `total` is how many rows that had when it was drawn.
+CREATE TABLE sampled (
+  run_no  INTEGER NOT NULL REFERENCES runs (run_no),
+  step_id TEXT NOT NULL,
+  draw    INTEGER NOT NULL,
+  i       INTEGER NOT NULL,
+  total   INTEGER NOT NULL,
+  PRIMARY KEY (run_no, step_id, draw)
+) WITHOUT ROWID;
 
 -- Failures that share a `signature` (rules/failures.py): `written` is how many fixtures this run made new for them,
 -- `counted` how many it only counted.

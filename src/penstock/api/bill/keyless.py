@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from penstock.api.asking import Cast
-from penstock.core.generation import Generate, Judge, Verify
 from penstock.core.models import Model
-from penstock.core.workflow import Shell, Workflow
+from penstock.core.workflow import Workflow
 from penstock.models.wire import KEY_VARIABLES
+from penstock.rules.recasting import recast
 
 
 def without_keyless(written: Workflow, found: Cast) -> Workflow:
@@ -19,23 +19,13 @@ def without_keyless(written: Workflow, found: Cast) -> Workflow:
         for model in step.models
         if _needs_key(model) and found.endpoints[model.name].key is None
     }
-    steps = [replace(step, spec=_asked(step.spec, keyless)) for step in found.workflow.steps]
+    steps = [recast(step, lambda models, _: _left(models, keyless)) for step in found.workflow.steps]
     return replace(found.workflow, steps=tuple(steps))
 
 
 def _needs_key(model: Model) -> bool:
     usual = model.base_url is None and model.provider in KEY_VARIABLES
     return model.provider != "sim" and (model.key_variable is not None or usual)
-
-
-def _asked(spec: Shell | Generate | Verify, keyless: set[str]) -> Shell | Generate | Verify:
-    if isinstance(spec, Shell):
-        return spec
-    judge: Judge | None = spec.contract.judge
-    if judge is not None:
-        judge = replace(judge, models=_left(judge.models, keyless))
-        spec = replace(spec, contract=replace(spec.contract, judge=judge))
-    return replace(spec, models=_left(spec.models, keyless)) if isinstance(spec, Generate) else spec
 
 
 def _left(models: tuple[Model, ...], keyless: set[str]) -> tuple[Model, ...]:

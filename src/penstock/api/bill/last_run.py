@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from penstock.api.loading import load
 from penstock.core.errors import PenstockError
-from penstock.core.generation import Generate, Verify
+from penstock.core.generation import Generate, Rule, Verify
 from penstock.core.workflow import Step, Workflow
 from penstock.rules.prompts import compile_template, mentioned
 from penstock.rules.step_changes import step_changes
@@ -48,8 +48,7 @@ class LastRun:
         asked = step.models
         models = frozenset((model.name, model.provider) for model in asked)
         found = past_calls(self._database, self._workflow.file.name, step.id, models)
-        spec = step.spec
-        judge = spec.contract.judge if isinstance(spec, (Generate, Verify)) else None
+        judge = step.contract.judge if step.contract else None
         firsts = {model.name for model in (*asked[:1], *(judge.models[:1] if judge else ()))}
         return found if found is not None and firsts <= found.models else None
 
@@ -114,9 +113,9 @@ class LastRun:
 
 def _env_paths(step: Step) -> set[tuple[str, ...]]:
     """What the step's templates mention of `env`."""
-    spec = step.spec
-    templates = [spec.prompt, *([spec.system] if spec.system else [])] if isinstance(spec, Generate) else []
-    if isinstance(spec, (Generate, Verify)) and spec.contract.judge is not None:
-        templates.append(spec.contract.judge.rubric)
+    asked: list[Generate | Rule] = [step.question, *step.question.rules] if step.question else []
+    templates = [template for one in asked for template in (one.prompt, one.system) if template is not None]
+    if step.contract is not None and step.contract.judge is not None:
+        templates.append(step.contract.judge.rubric)
     paths = {path for template in templates for path in mentioned(compile_template(template))}
     return {path for path in paths if path[0] == "env"}

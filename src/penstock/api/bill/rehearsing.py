@@ -113,7 +113,7 @@ class Rehearsal:
         self._askings = {
             step.id: prepare_asking(step, cast(Client, self._dry), recorder)
             for step in self._workflow.steps
-            if step.shell is None
+            if step.asks
         }
 
     def asking(self, step: Step) -> Asking:

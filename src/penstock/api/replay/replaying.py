@@ -118,7 +118,7 @@ def _staged(
     require_bash(played)
     options = Options(None, wanted.variables, None, wanted.simulate, "only" if wanted.offline else None)
     asked = cast(workflow, values, options, frozenset(ids))
-    if any(step.shell is None for step in played.steps):
+    if any(step.asks for step in played.steps):
         _write_answers(layout, own, listener)
     return _Stage(workflow, asked, ReplayRoom(layout.folder), journal, own, options, values, listener)
 

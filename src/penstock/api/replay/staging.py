@@ -27,6 +27,7 @@ from penstock.core.workflow import (
     Variable,
     Workflow,
 )
+from penstock.rules.recasting import in_mode, mode_of
 from penstock.rules.shell.text import ShellTextError, analyse
 from penstock.store.database import Database, Row
 from penstock.store.journal import NO_ITEM, Journal
@@ -95,8 +96,8 @@ def alone(workflow: Workflow, step: Step, prefix: str, before: Iterable[str]) ->
     spec = step.spec
     if isinstance(spec, Shell):
         spec = _moved(spec, prefix, workflow, step)
-    elif spec.cache == "refresh":
-        spec = replace(spec, cache="use")
+    elif mode_of(step) == "refresh":
+        spec = in_mode(step, "use").spec
     played = replace(
         step,
         spec=spec,
