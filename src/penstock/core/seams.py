@@ -7,7 +7,7 @@ from typing import Protocol
 
 from penstock.core.calls import Answer, Call, Intent, Judgement
 from penstock.core.views import RunView, StepView
-from penstock.core.work import Attempt, Outcome, Task
+from penstock.core.work import Attempt, Outcome, Passed, Task
 from penstock.core.workflow import FileSource, Step
 
 
@@ -42,6 +42,28 @@ class CallRecorder(Protocol):
 
     def judged(self, task_no: int, attempt: int, key: bytes | None, contract: bytes, judgement: Judgement) -> None:
         """What an answer was found to be will be in the journal before its task's outcome."""
+
+
+class Pass(Protocol):
+    """The right of one attempt at a command to ask models through the gateway, for as long as the attempt lives."""
+
+    @property
+    def variables(self) -> Mapping[bytes, bytes]:
+        """What this attempt alone finds in its environment: a token that is its key at the gateway."""
+
+    async def close(self) -> Passed:
+        """The token is worth nothing any more; what its calls came to. Those in flight are waited for, not for long."""
+
+
+class Doorway(Protocol):
+    """Where the model calls of commands come in."""
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What every command finds in its environment: where the gateway is."""
+
+    def admit(self, task: Task, step: Step, attempt: int) -> Pass | None:
+        """A pass for this attempt; None where its step says `gateway: off`."""
 
 
 class Clock(Protocol):

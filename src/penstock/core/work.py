@@ -133,6 +133,18 @@ class Bill:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """What became of the model calls that one attempt of a command made.
+
+    `bill` is None where it made none. `exhausted` is the sentence of a budget that had no room for one of them, and
+    pauses the run; None otherwise.
+    """
+
+    bill: Bill | None = None
+    exhausted: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a task ended: one verdict, one record, and every attempt of this life of the run.
 

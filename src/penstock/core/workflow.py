@@ -159,6 +159,7 @@ class Step:
     `outputs` are (name, path); a path given without a name is named by its stem.
     `barrier`: it begins when its needs have ended, also the step that it reads from; false for a stream.
     `local`: no model elsewhere sees its items, nor those of steps below that come from them (`placement: local`).
+    `gateway`: the model calls that its command makes go through Penstock.
     """
 
     id: str
@@ -184,6 +185,7 @@ class Step:
     barrier: bool = True
     budget: Caps | None = None
     local: bool = False
+    gateway: bool = True
 
     @property
     def shell(self) -> Shell | None:

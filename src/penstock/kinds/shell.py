@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from penstock.core.canon import compact, parse, squeeze
 from penstock.core.refusals import is_of_the_machine
-from penstock.core.work import Attempt, Form, Outcome, Piece, Record, Task, Verdict
+from penstock.core.work import Attempt, Form, Outcome, Passed, Piece, Record, Task, Verdict
 from penstock.core.workflow import Shell, Step
 from penstock.kinds.forking import Kind
+from penstock.kinds.permits import NotBegun
 from penstock.kinds.private_files import (
     PrivateFiles,
     append,
@@ -43,16 +45,24 @@ async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
     await tools.permit.begin()
     started_at, start = tools.clock.now(), tools.clock.monotonic()
     before = _seen(task, tools)
+    own = tools.doorway.admit(task, step, number) if tools.doorway is not None else None
+    passed = Passed()
     try:
-        ended = await _carried_out(task, step, files, streams, number, tools)
+        ended = await _carried_out(task, step, files, streams, number, tools, own.variables if own else {})
     except OSError as error:
         if is_of_the_machine(error) or error.filename in (str(tools.folder), files.item, *streams.outputs):
             raise
         attempt = Attempt(number, started_at, tools.clock.monotonic() - start, "start", _cannot_start(error, shell))
         return Outcome(task, Verdict.FAILED, (attempt,), reason=attempt.reason)
+    finally:
+        if own is not None:
+            passed = await own.close()
     elapsed_s = tools.clock.monotonic() - start
     old = ended.status != 0 and before is not None and before == _seen(task, tools)
-    return _judge(task, step, Attempt(number, started_at, elapsed_s), ended, files, tools, old)
+    outcome = _judge(task, step, Attempt(number, started_at, elapsed_s), ended, files, tools, old)
+    if passed.exhausted is not None and outcome.verdict is Verdict.FAILED and step.idempotent:
+        raise NotBegun(passed.exhausted)  # what it bought is found again when the run goes on
+    return outcome if passed.bill is None else replace(outcome, bill=passed.bill)
 
 
 # --- before ------------------------------------------------------------------------------------
@@ -79,12 +89,18 @@ def _seen(task: Task, tools: Tools) -> tuple[int, ...] | None:
 
 
 async def _carried_out(
-    task: Task, step: Step, files: PrivateFiles, streams: Streams, number: int, tools: Tools
+    task: Task,
+    step: Step,
+    files: PrivateFiles,
+    streams: Streams,
+    number: int,
+    tools: Tools,
+    gateway: Mapping[bytes, bytes],
 ) -> Exit:
     """How the command ended: in a shell that the slot's own forked, where nobody can tell, or in one started for it."""
     shell = step.shell
     assert shell is not None
-    fixed, varying = _of_slot(files), _of_attempt(task, shell, number, tools)
+    fixed, varying = _of_slot(files), {**_of_attempt(task, shell, number, tools), **gateway}
     if task.item is not None and tools.shell is not None and tools.shell.takes(shell.interpreter, shell.script.text):
         kind = Kind(shell.script.text, tools.folder, streams, tuple(varying), tuple(fixed.items()))
         ended = await tools.shell.run(kind, tuple(varying.values()), step.timeout_s)

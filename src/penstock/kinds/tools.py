@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from penstock.core.seams import Clock, Recorder
+from penstock.core.seams import Clock, Doorway, Recorder
 from penstock.kinds.forking import SlotShell
 from penstock.kinds.groups import Groups
 from penstock.kinds.permits import Permit
@@ -27,7 +27,8 @@ class Tools:
     task in flight uses. `environment` is what a command of this step is given before its item's
     own values, encoded. `pause` waits for so many seconds. `permit` must have
     begun before anything is done that the world could see. `shell` forks a shell for each item; without
-    it one is started for each. `asking` is for a step that asks models. `masker` knows the secrets of the run, which
+    it one is started for each. `asking` is for a step that asks models; `doorway` lets a command's own model calls in,
+    None where there is no gateway. `masker` knows the secrets of the run, which
     nothing that is kept may hold; None if there are none.
     """
 
@@ -44,3 +45,4 @@ class Tools:
     asking: Asking | None = None
     shell: SlotShell | None = None
     masker: Masker | None = None
+    doorway: Doorway | None = None
