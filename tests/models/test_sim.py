@@ -428,6 +428,15 @@ def test_a_judge_is_pleased_or_names_one_failure() -> None:
     assert len(not_pleased["failures"]) == 1
 
 
+def test_a_critic_says_that_all_is_well_or_names_one_failure() -> None:
+    schema = {**JUDGE, "properties": {"failures": {"type": "array"}, "ok": {"type": "boolean"}}, "required": ["ok"]}
+    assert fields_of(schema, quality=1.0) == {"ok": True, "failures": []}
+    found = fields_of(schema, quality=0.0)
+    assert found["ok"] is False
+    assert isinstance(found["failures"], list)
+    assert len(found["failures"]) == 1
+
+
 def test_a_judge_keeps_to_the_scale_of_its_schema() -> None:
     properties = {**JUDGE["properties"], "score": {"type": "integer", "minimum": 0, "maximum": 100}}  # type: ignore[dict-item]  # an object
     score = fields_of({**JUDGE, "properties": properties})["score"]

@@ -17,7 +17,7 @@ from penstock.core.calls import Answer, Fault, FaultClass, TransportKind
 from penstock.core.seams import Clock
 from penstock.models.sim.adapter import SEND_HEADER
 from penstock.models.transport_python import Functions
-from penstock.models.wire import HttpRequest
+from penstock.models.wire import Hear, HttpRequest
 
 if TYPE_CHECKING:
     from penstock.models.transport_http import HttpClient
@@ -61,12 +61,15 @@ class Transport:
             await self._http.close()
             self._http = None
 
-    async def send(self, request: HttpRequest, timeout_s: float) -> Answer | Fault:
-        """The whole response to the request, or why there is none within `timeout_s` seconds. Sent once."""
+    async def send(self, request: HttpRequest, timeout_s: float, hear: Hear | None = None) -> Answer | Fault:
+        """The whole response to the request, or why there is none within `timeout_s` seconds. Sent once.
+
+        `hear` gets its parts as they arrive, if it comes over the network.
+        """
         scheme, _, place = request.url.partition(":")
         match scheme:
             case "http" | "https":
-                return await self._client().send(request, timeout_s)
+                return await self._client().send(request, timeout_s, hear)
             case "sim":
                 return await self._simulated(request, timeout_s)
             case "python":

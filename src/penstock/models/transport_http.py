@@ -23,7 +23,7 @@ from yarl import URL
 from penstock import __version__
 from penstock.core.calls import Answer, Fault, FaultClass, TransportKind
 from penstock.core.seams import Clock
-from penstock.models.wire import HttpRequest
+from penstock.models.wire import Hear, HttpRequest
 
 MOST_BYTES = 64 * 2**20
 """The longest response that is read, unpacked. Answers have kilobytes; this is a broken or hostile server."""
@@ -71,8 +71,8 @@ class HttpClient:
         """Every connection is closed."""
         await self._session.close()
 
-    async def send(self, request: HttpRequest, timeout_s: float) -> Answer | Fault:
-        """The whole response, or why there is none."""
+    async def send(self, request: HttpRequest, timeout_s: float, hear: Hear | None = None) -> Answer | Fault:
+        """The whole response, or why there is none. `hear` gets the parts of a good one as they arrive."""
         began = self._clock.monotonic()
         try:
             target = self._targets.get(request.url) or self._new_target(request.url)
@@ -80,7 +80,8 @@ class HttpClient:
             return Fault(FaultClass.DENIED, f"not an address: {error}")
         body = io.BytesIO(request.body) if len(request.body) > _LARGE_BYTES else request.body
         try:
-            async with self._session.post(
+            async with self._session.request(
+                request.method,
                 target.url,
                 data=body,
                 headers=request.headers,
@@ -90,7 +91,7 @@ class HttpClient:
             ) as response:
                 if response.status in _REDIRECTS:
                     return _redirected(response, target)
-                whole = await self._whole(response)
+                whole = await self._whole(response, hear if response.status == 200 else None)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
             return _fault(error, target, timeout_s)
         if whole is None:
@@ -98,7 +99,7 @@ class HttpClient:
             return Fault(FaultClass.DENIED, message, status=response.status, billed=True)
         return Answer(response.status, _kept(response), whole, self._clock.now(), self._clock.monotonic() - began)
 
-    async def _whole(self, response: aiohttp.ClientResponse) -> bytes | None:
+    async def _whole(self, response: aiohttp.ClientResponse, hear: Hear | None) -> bytes | None:
         """The body, unpacked; None where it is longer than it may be."""
         if (response.content_length or 0) > self._most_bytes:
             return None
@@ -109,6 +110,8 @@ class HttpClient:
             if size > self._most_bytes:
                 return None
             parts.append(part)
+            if hear is not None:
+                hear(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _new_target(self, address: str) -> _Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +23,10 @@ class Endpoint:
         return f"Endpoint({self.url!r})"
 
 
+Hear = Callable[[bytes], None]
+"""Hears the parts of a good response (200) as they arrive."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
     """One request, ready to be sent. `headers` hold the credential, so the repr leaves them out."""
@@ -29,6 +34,7 @@ class HttpRequest:
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    method: str = "POST"
 
     def __repr__(self) -> str:
         return f"HttpRequest({self.url!r}, {len(self.body)} bytes)"

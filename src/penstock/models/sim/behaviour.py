@@ -8,8 +8,9 @@ Two draws decide what goes wrong, each with one number, so that the chances of o
 2. of each answer: `refused`, `truncated`, `invalid`. A request whose token limit was raised is drawn anew.
 
 `quality` is drawn apart. The model does not see a contract's checks; a poor answer is one that checks are written
-against: numbers in the low part of their range, texts as long as they may be, options chosen blindly. A judge (a schema
-with `score` and `failures`) is pleased with that chance. `latency` is a mean: each send takes 80 to 120 % of it.
+against: numbers in the low part of their range, texts as long as they may be, options chosen blindly. A judge or a
+critic (a schema with `failures`, and `score` or `ok`) is pleased with that chance. `latency` is a mean: each send takes
+80 to 120 % of it.
 """
 
 from __future__ import annotations
@@ -133,16 +134,12 @@ def _text(asked: Mapping[str, Any], draws: Draws, good: bool, broken: bool) -> s
 
 
 def _verdict(schema: Compiled, source: Source, draws: Draws, good: bool) -> Json:
-    """A judge's answer, `{score, failures: [{rule, reason, fix}]}`; None for a schema that is not a judge's."""
+    """A judge's answer, `{score, failures: [{rule, reason, fix}]}`, or a critic's, with `ok`; None for others."""
     answering = Answering(schema, source, draws, good)
     flat = answering.flat(schema.root, "")
     properties = flat.get("properties") if flat else None
-    if not isinstance(properties, dict) or not {"score", "failures"} <= properties.keys():
+    if not isinstance(properties, dict) or "failures" not in properties or not properties.keys() & {"score", "ok"}:
         return None
-    scale = answering.flat(properties["score"], "/score") or {}
-    low, high = (0.9, 1.0) if good else POOR_SHARE
-    whole = scale.get("type") == ["integer"]
-    score = number({**_JUDGE_SCALE, **scale}, ("rating",), draws.between(low, high, "score"), whole)
     failure = {
         "rule": "grounded",
         "reason": f"The text does not bear out all of it: {cut(source.sentences[0], 80)}",
@@ -151,10 +148,19 @@ def _verdict(schema: Compiled, source: Source, draws: Draws, good: bool) -> Json
     value = {
         name: answering.value(part, name, f"/{name}")
         for name, part in properties.items()
-        if name not in ("score", "failures")
+        if name not in ("score", "ok", "failures")
     }
-    value |= {"score": score, "failures": [] if good else [failure]}
+    value |= {"ok": good} if "ok" in properties else {}
+    value |= {"score": _score(answering, properties["score"], draws, good)} if "score" in properties else {}
+    value |= {"failures": [] if good else [failure]}
     return value if schema.valid(value) else None
+
+
+def _score(answering: Answering, scale: Json, draws: Draws, good: bool) -> Json:
+    flat = answering.flat(scale, "/score") or {}
+    low, high = (0.9, 1.0) if good else POOR_SHARE
+    whole = flat.get("type") == ["integer"]
+    return number({**_JUDGE_SCALE, **flat}, ("rating",), draws.between(low, high, "score"), whole)
 
 
 def _breach(schema: Compiled, value: Json, draws: Draws) -> tuple[Json] | None:
