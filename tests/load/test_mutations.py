@@ -59,6 +59,7 @@ models:
   small: ollama/llama3.1:8b
   house: {model: openai/my-model, base_url: http://gpu/v1, api_key: ${HOUSE_KEY}, price: {input: 0.1, output: 2}}
   cheap: {model: sim/cheap, quality: 0.8, invalid: 0.05, error_429: 0.02, latency: 50ms, seed: 7}
+sample: {size: 20, require: outputs.a.accept_rate >= 0.9, confidence: 0.95, seed: 7, on_inconclusive: expand}
 steps:
   - id: a
     foreach: [{text: one}]
@@ -74,6 +75,21 @@ steps:
       params: {temperature: 0.2, max_tokens: 400}
       shrink: [{drop: few}, {truncate: item.text, to: 20}]
       vars: {few: few.md, tone: kind}
+      accept_when: output.n > 4 or signals.attempts == 1
+      route:
+        - {when: "item.text == 'one'", model: house, placement: local, params: {temperature: 1}}
+        - {when: words(item.text) > 4, prompt: few.md}
+        - system: Be long.
+  - id: t
+    foreach: steps.a.accepted
+    route: [{when: item.n > 4, to: legal, placement: local}, {to: other}]
+  - id: ask
+    foreach: steps.t.legal
+    placement: local
+    route: {model: small, prompt: "{{ chain.a.n }}", choices: [one, two], vars: {x: y}}
+  - id: sign
+    needs: [ask]
+    approve: {message: "{{ outputs.t.legal }} {{ outputs.ask.one }}", show: [steps.ask], timeout: 24h, notify: mail}
   - id: b
     foreach: steps.a.accepted
     verify: {schema: {type: object, properties: {n: {$ref: "lib/n.json#/$defs/n"}}}, cache: use}
@@ -209,6 +225,10 @@ TEXTS = [
     "exit",
     "bash",
     "true==true",
+    "local",
+    "legal",
+    "reject",
+    "outputs.work.accept_rate >= 0.5",
 ]
 SCALARS = st.one_of(
     st.none(),
@@ -232,6 +252,8 @@ NAMES += [
     "api_key",
     "quality",
     "$ref",
+    *("when", "to", "choices", "placement", "route", "accept_when", "message", "show", "timeout", "on_timeout"),
+    *("size", "require", "confidence", "on_inconclusive"),
 ]
 VALUES = st.recursive(
     SCALARS,
@@ -242,7 +264,7 @@ VALUES = st.recursive(
 
 @settings(derandomize=True, max_examples=500, deadline=None)
 @given(
-    st.dictionaries(st.sampled_from([*STEP.keys, "odd", "route"]), VALUES, max_size=5),
+    st.dictionaries(st.sampled_from([*STEP.keys, "odd"]), VALUES, max_size=5),
     st.dictionaries(st.sampled_from([*WORKFLOW.keys, "odd", "budget"]), VALUES, max_size=2),
 )
 def test_any_values_under_any_keys_are_loaded_or_told_and_the_schema_agrees(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,41 @@ MISTAKES = {
         - {id: a, run: "make {{itm}} > data/made.jsonl; count > sums.json"}
         - {id: b, needs: [a], foreach: data/made.jsonl, run: cat, when: outputs.sums.n > 1}
     """,
-    "a kind of a later version, and what it gives": """
-        - {id: a, approve: {message: x}, outputs: {sums: sums.json}}
-        - {id: b, needs: [a], foreach: steps.a.accepted, run: "cat {{origin.x}}", when: outputs.a.accept_rate > 0.5}
-        - {id: c, needs: [a], run: "echo {{outputs.sums.n}}"}
+    "an `approve` that maps over items, and its decision": """
+        - {id: a, foreach: [1], approve: {message: x}}
+        - {id: b, needs: [a], run: "echo {{outputs.a.by}}"}
+    """,
+    "an `approve` without a message, and its decision": """
+        - {id: a, approve: {show: []}}
+        - {id: b, needs: [a], run: "echo {{outputs.a.by}}"}
+    """,
+    "a `route` whose choices are missing, and its branches": """
+        - {id: a, foreach: [1], route: {model: sim/a, prompt: Where?}}
+        - {id: b, foreach: steps.a.legal, run: cat, when: outputs.a.legal > 3}
+    """,
+    "a rule without a branch, and the branch that it lacks": """
+        - {id: a, foreach: [1], route: [{when: item.n > 3}, {to: other}]}
+        - {id: b, foreach: steps.a.legal, run: cat, when: outputs.a.legal > 3}
+    """,
+    "a branch with the name of something else": """
+        - {id: a, foreach: [1], route: [{when: item.n > 3, to: accepted}, {to: other}]}
+        - {id: b, foreach: steps.a.accepted, run: cat, when: outputs.a.accepted > 3}
+    """,
+    "a `route` without items, and their fields": """
+        - {id: a, route: [{when: item.n > 3, to: legal}, {to: other}]}
+        - {id: b, foreach: steps.a.legal, run: cat}
+    """,
+    "a model that is not there, in a rule": """
+        - {id: a, foreach: [1], generate: {prompt: x, accept_when: output.n > 3, route: [{model: none}]}}
+        - {id: b, foreach: steps.a.accepted, run: cat}
+    """,
+    "a step that is not there, in `require`": """
+        - {id: a, foreach: [1], run: cat}
+        sample: {size: 3, require: outputs.b.accept_rate > 0.9, confidence: 0.95}
+    """,
+    "a confidence that is none": """
+        - {id: a, foreach: [1], run: cat}
+        sample: {size: 3, require: outputs.a.accept_rate >= 0.9, confidence: high, on_inconclusive: expand}
     """,
     "a model that is not there, in a step that others need": """
         - {id: a, foreach: [1], generate: {model: x, prompt: "{{ item }}", checks: output.n > 3}}
@@ -96,7 +128,8 @@ MISTAKES = {
 @pytest.mark.parametrize("what", MISTAKES)
 def test_one_mistake_is_one_message(what: str, tmp_path: Path) -> None:
     file = tmp_path / "flow.yaml"
-    file.write_text(f"name: x\nsteps:\n{MISTAKES[what]}".replace("        models:", "models:"), encoding="utf-8")
+    text = re.sub(r"(?m)^ {8}(models|sample):", r"\1:", MISTAKES[what])
+    file.write_text(f"name: x\nsteps:\n{text}", encoding="utf-8")
     with pytest.raises(WorkflowError) as caught:
         load(file, overrides={}, environ={})
     assert len(caught.value.problems) == 1, str(caught.value)

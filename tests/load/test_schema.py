@@ -68,6 +68,13 @@ def test_every_key_has_a_description() -> None:
         "generate: {model: a, prompt: b, shrink: [{drop: a}, {truncate: b, to: 1}]}",
         "generate: {model: a, prompt: b, judge: {model: [a], rubric: b, pass: score > 3}, vars: {a: 1}}",
         "verify: {checks: [output.n > 3]}, foreach: [1], retry: {rate_limit: 8, denied: 1}",
+        "generate: {route: [{when: item.n > 3, model: a, prompt: b}, {model: [a, c], prompt: d, placement: local}]}",
+        "generate: {model: [a, b], prompt: c, accept_when: true, route: [{when: true}, {params: {n: 1}}]}",
+        "route: [{when: true, to: a}, {when: item.n > 3, to: a, placement: local}, {to: b-c}], foreach: [1]",
+        "route: {model: a, prompt: b, choices: [c, d], vars: {a: b}, attempts: 2, cache: off}, foreach: [1]",
+        "approve: {message: Go?}, placement: local",
+        "approve: {message: Go?, show: [steps.b, a.json], timeout: 24h, on_timeout: reject, notify: mail}",
+        "approve: {message: Go?, show: a.json}",
     ],
 )
 def test_it_accepts_what_the_language_has(keys: str) -> None:
@@ -94,6 +101,14 @@ def test_it_accepts_what_the_language_has(keys: str) -> None:
         "name: x\nsteps: [{id: a, verify: {vars: {a: b}}, foreach: [1]}]",
         "name: x\nsteps: [{id: a, run: b, generate: {model: sim/a, prompt: b}}]",
         "name: x\nsteps: [{id: a, generate: {model: sim/a, prompt: b, shrink: [{to: 3}]}}]",
+        "name: x\nsteps: [{id: a, generate: {model: sim/a, prompt: b, route: []}}]",
+        "name: x\nsteps: [{id: a, foreach: [1], route: [{when: true}]}]",
+        "name: x\nsteps: [{id: a, foreach: [1], route: {model: sim/a, prompt: b, choices: [c]}}]",
+        "name: x\nsteps: [{id: a, approve: {}}]",
+        "name: x\nsteps: [{id: a, approve: {message: b, on_timeout: approve}}]",
+        "name: x\nsteps: [{id: a, run: b, placement: remote}]",
+        "name: x\nsample: {size: 3}\nsteps: [{id: a, run: b}]",
+        "name: x\nsample: {size: 3, require: 'true', confidence: 1}\nsteps: [{id: a, run: b}]",
         *(
             f"name: x\nsteps: [{{id: a, run: b, {keys}}}]"
             for keys in (

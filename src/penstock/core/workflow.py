@@ -156,7 +156,8 @@ class Tolerance:
 class Step:
     """One node of the graph. `concurrency` is None where the default of the machine holds.
 
-    `outputs` are (name, path); a path given without a name is named by its stem.
+    `outputs` are (name, path); a path given without a name is named by its stem. `otherwise` is the path to the value
+    that stands for the record of an item for which `where` is false (`else`); empty where such an item is skipped.
     `barrier`: it begins when its needs have ended, also the step that it reads from; false for a stream.
     `local`: no model elsewhere sees its items, nor those of steps below that come from them (`placement: local`).
     `gateway`: the model calls that its command makes go through Penstock.
@@ -168,6 +169,7 @@ class Step:
     needs: tuple[Need, ...] = ()
     foreach: Source | None = None
     where: str | None = None
+    otherwise: tuple[str | int, ...] = ()
     when: str | None = None
     env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[str, ...] = ()
@@ -250,7 +252,8 @@ class Workflow:
 
     `file` is the path of the workflow, `source` its text. `outputs` maps each name that this
     workflow reads (`X`, or `STEP.NAME`) to what it stands for. `notes` are what `check` mentions.
-    `models` are those that it names and those that its steps ask by PROVIDER/MODEL. `texts` are the other files that
+    `models` are those that it names and those that its steps ask by PROVIDER/MODEL; `cascades` are the names that stand
+    for several of them, from cheap to strong. `texts` are the other files that
     loading has read (prompts, schemas), as (path relative to the folder, text): a run's snapshot keeps them.
     `secrets` are the names, `secret_sources` where their values are from. `allow_hosts` are the only hosts at which
     models may be called; None allows all. `sample` is what is tried before the rest, None where all runs at once.
@@ -271,6 +274,7 @@ class Workflow:
     secret_sources: tuple[SecretSource, ...] = ()
     allow_hosts: tuple[str, ...] | None = None
     sample: Sample | None = None
+    cascades: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def folder(self) -> Path:

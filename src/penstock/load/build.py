@@ -25,8 +25,10 @@ from penstock.load.graph import Graph, graph
 from penstock.load.keys import WORKFLOW
 from penstock.load.names import Names, is_barrier
 from penstock.load.paths import bare, located
+from penstock.load.routing import branches_of
+from penstock.load.sampling import sample
 from penstock.load.schemas import Schemas
-from penstock.load.settings import OF_A_MODEL_CALL, Settings, settings
+from penstock.load.settings import OF_A_MODEL_CALL, Settings, has_gateway, settings
 from penstock.load.targets import Written, quarrels, same_files
 from penstock.load.texts import Texts
 from penstock.load.tree import Scalar
@@ -82,6 +84,7 @@ def _workflow(
     for one in drafts:
         for mention in one.mentions:
             names.check(one, mention)
+    tried = sample(fields, variables, names, order, drafts)
     return Workflow(
         name=fields.text("name") or "",
         file=path,
@@ -92,10 +95,12 @@ def _workflow(
         secrets=tuple(source.name for source in sources_of_secrets),
         outputs=tuple(sorted(names.outputs.items())),
         models=catalogue.models,
+        cascades=catalogue.cascades,
         texts=texts.read,
         budget=budget(fields),
         secret_sources=sources_of_secrets,
         allow_hosts=_hosts(fields),
+        sample=tried,
     )
 
 
@@ -110,14 +115,15 @@ def _drafts(fields: Fields, variables: Variables, sources: Sources, findings: Fi
     folder, defaults = sources.texts.folder, fields.inner("defaults")
     nodes = [node for node in fields.elements("steps") if isinstance(node, tree.Mapping)]
     ids = _ids(nodes, findings)
+    branches = {step_id: branches_of(node) for node, step_id in zip(nodes, ids, strict=True)}
     around = Surroundings(
         variables,
-        settings(defaults, Settings()),
+        settings(defaults, Settings(gateway=has_gateway(fields))),
         settings(defaults, OF_A_MODEL_CALL),
         sources,
         bare(located(fields, "keep", variables, folder)),
         bare(located(fields, "replace", variables, folder)),
-        frozenset(ids),
+        branches,
         folder,
     )
     return [draft(node, step_id, around, findings) for node, step_id in zip(nodes, ids, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from urllib.parse import urlsplit
 
@@ -35,22 +36,59 @@ class Catalogue:
         self._doubtful = node is not None and not isinstance(node, tree.Mapping)
         entries = node.entries if isinstance(node, tree.Mapping) else ()
         self._models: dict[str, Model | None] = {key.text: None for key, _ in entries}
+        self._cascades: dict[str, tuple[Model, ...]] = {}
         for key, value in entries:
-            self._models[key.text] = self._declared(key.text, value)
+            if isinstance(value, tree.Sequence):
+                self._cascades[key.text] = ()
+            else:
+                self._models[key.text] = self._declared(key.text, value)
+        for key, value in entries:
+            if isinstance(value, tree.Sequence) and findings.sound(value):
+                self._cascades[key.text] = self._cascade(value)
 
     @property
     def models(self) -> tuple[Model, ...]:
         """Those that the file declares, in its order, then those that were asked for."""
         return tuple(model for model in self._models.values() if model)
 
-    def find(self, scalar: Scalar) -> Model | None:
-        """The model of a name, or of PROVIDER/MODEL; None if there is none, which is a problem."""
+    @property
+    def cascades(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The names that stand for several models, and the names of those, from cheap to strong."""
+        return tuple((name, tuple(model.name for model in models)) for name, models in self._cascades.items())
+
+    def find(self, scalar: Scalar) -> tuple[Model, ...]:
+        """The model of a name, or of PROVIDER/MODEL, or those for which the name stands; none is a problem."""
         name = expand(scalar, self._variables, self._findings)
+        if name in self._cascades:
+            return self._cascades[name]
+        model = self._one(scalar, name)
+        return (model,) if model else ()
+
+    def _cascade(self, node: tree.Sequence) -> tuple[Model, ...]:
+        """The models of a list, each once, and none of which stands for several itself."""
+        found: dict[str, Model] = {}
+        for scalar in node.elements:
+            if not isinstance(scalar, Scalar) or not self._findings.sound(scalar):
+                continue
+            name = expand(scalar, self._variables, self._findings)
+            model = self._one(scalar, name) if name not in self._cascades else None
+            if name in self._cascades:
+                what = f"`{name}` stands for several models itself"
+                self._findings.wrong(scalar, what, "name its models here, one by one")
+            elif model and model.name in found:
+                self._findings.wrong(scalar, f"`{model.name}` is named twice", "name each model once")
+            elif model:
+                found[model.name] = model
+        return tuple(found.values())
+
+    def _one(self, scalar: Scalar, name: str | None) -> Model | None:
+        """The model of a name that does not stand for several; None if there is none, which is a problem."""
         if name is None:
             return None
         if name not in self._models:
             if "/" not in name:
-                self._unknown(scalar, name)
+                if not self._doubtful:
+                    self._findings.wrong(scalar, *unknown(name, self._models))
                 return None
             split = self._split(scalar, name)
             if split is None:
@@ -96,32 +134,12 @@ class Catalogue:
         return None if name is None else self._split(scalar, name)
 
     def _split(self, scalar: Scalar, name: str) -> tuple[str, str] | None:
-        provider, _, served = name.partition("/")
-        wrong, help = None, _LISTED
-        if provider not in PROVIDERS and "/" not in name:
-            wrong = f"`{name}` is not PROVIDER/MODEL"
-        elif provider not in PROVIDERS:
-            named = [known for known in self._models if known != name]
-            guess = did_you_mean(name, named, cutoff=0.8) or did_you_mean(provider, PROVIDERS)
-            wrong, help = f"there is no provider `{provider}`", lines(guess, _LISTED) or _LISTED
-        elif not served.strip():
-            wrong, help = f"`{name}` names no model", f"write `{provider}/MODEL`"
-        elif provider == "python" and not _CALLABLE.fullmatch(served):
-            wrong, help = f"`{name}` names no function", "write `python/pkg.module:function`"
-        elif re.search(r"\s", served):
-            wrong, help = f"`{name}` has white space in it", "write PROVIDER/MODEL, with no space"
+        wrong = fault_of(name, [known for known in self._models if known != name])
         if wrong:
-            self._findings.wrong(scalar, wrong, help)
+            self._findings.wrong(scalar, *wrong)
             return None
+        provider, _, served = name.partition("/")
         return provider, served
-
-    def _unknown(self, scalar: Scalar, name: str) -> None:
-        if self._doubtful:
-            return
-        names = either((f"`{known}`" for known in self._models), "and") if self._models else None
-        guess = did_you_mean(name, {*self._models, *(f"{provider}/" for provider in PROVIDERS)})
-        there = f"the models of this file are {names}" if names else "this file declares no `models`"
-        self._findings.wrong(scalar, f"there is no model `{name}`", lines(guess, there, _BY_PROVIDER))
 
     def _must_fit(self, fields: Fields, provider: str) -> None:
         """Keys that say nothing at a model of this provider, and chances that cannot all be."""
@@ -146,6 +164,31 @@ class Catalogue:
         if fault:
             self._findings.wrong(scalar, *fault)
         return None if fault else url
+
+
+def fault_of(name: str, known: Iterable[str]) -> tuple[str, str] | None:
+    """What is wrong with PROVIDER/MODEL, and what to write; None if it names a model. `known` are names of `models`."""
+    provider, _, served = name.partition("/")
+    if provider not in PROVIDERS and "/" not in name:
+        return f"`{name}` is not PROVIDER/MODEL", _LISTED
+    if provider not in PROVIDERS:
+        guess = did_you_mean(name, known, cutoff=0.8) or did_you_mean(provider, PROVIDERS)
+        return f"there is no provider `{provider}`", lines(guess, _LISTED) or _LISTED
+    if not served.strip():
+        return f"`{name}` names no model", f"write `{provider}/MODEL`"
+    if provider == "python" and not _CALLABLE.fullmatch(served):
+        return f"`{name}` names no function", "write `python/pkg.module:function`"
+    if re.search(r"\s", served):
+        return f"`{name}` has white space in it", "write PROVIDER/MODEL, with no space"
+    return None
+
+
+def unknown(name: str, known: Collection[str]) -> tuple[str, str | None]:
+    """That there is no model of a name among the `known` ones, and what to write."""
+    names = either((f"`{one}`" for one in known), "and") if known else None
+    guess = did_you_mean(name, {*known, *(f"{provider}/" for provider in PROVIDERS)})
+    there = f"the models of this file are {names}" if names else "this file declares no `models`"
+    return f"there is no model `{name}`", lines(guess, there, _BY_PROVIDER)
 
 
 def _fault(url: str) -> tuple[str, str] | None:

@@ -5,19 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from penstock.core.approval import Approve
 from penstock.core.generation import Generate, Verify
+from penstock.core.routing import Route
 from penstock.core.workflow import Need, Script, Shell, Source, Step, StepSource
 from penstock.load import tree
+from penstock.load.approval import Asking
 from penstock.load.budgets import budget, note_of_a_command
 from penstock.load.env import Variables, declare, expand
 from penstock.load.fields import Fields
 from penstock.load.findings import Findings
-from penstock.load.foreach import source
+from penstock.load.foreach import Branches, source
 from penstock.load.generation import Reading, Sources
+from penstock.load.kind_keys import FOR_ITEMS, FOR_STREAMS, judge_kind
 from penstock.load.mentions import Mention, of_condition, of_script
-from penstock.load.model_steps import judge_command, judge_model_step
+from penstock.load.otherwise import of_otherwise, otherwise_of
 from penstock.load.outputs import declared_outputs
 from penstock.load.paths import Located, bare, located
+from penstock.load.routing import branches_of
 from penstock.load.runtext import run_text
 from penstock.load.settings import Settings, settings, tolerance
 from penstock.load.suggest import did_you_mean, lines
@@ -26,15 +31,16 @@ from penstock.load.tree import Node, Scalar, Spelling
 from penstock.rules.shell.text import ShellTextError, analyse
 
 _NO_SCRIPT = Script(source="", text="")
-_FOR_ITEMS = ("where", "max_failures", "fail_fast")
+_ASKING = ("generate", "verify", "route")
+_KINDS = ("run", *_ASKING, "approve")
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A step before it is held against the others. `step.barrier` and the needs' existence are not judged yet.
 
-    `needs` go with their places; `clear` is false where the text is not understood, so that nobody
-    knows which files it writes.
+    `needs` go with their places, and so do `inputs` and `shown`, the files that a person is shown; `clear` is false
+    where the text is not understood, so that nobody knows which files it writes.
     """
 
     step: Step
@@ -45,6 +51,7 @@ class Draft:
     spelling: Spelling | None
     mentions: tuple[Mention, ...]
     clear: bool
+    shown: Located = ()
 
     @property
     def node(self) -> tree.Mapping:
@@ -62,7 +69,12 @@ class Draft:
     @property
     def mapped(self) -> bool:
         """Whether it has items, though what they come from may be wrong."""
-        return self.fields.mapping.get("foreach") is not None
+        return self.node.get("foreach") is not None and self.node.get("approve") is None
+
+    @property
+    def branches(self) -> tuple[str, ...] | None:
+        """Where a `route` step can send its items; None where that is not known."""
+        return branches_of(self.node)
 
     @property
     def streams_from(self) -> str | None:
@@ -80,7 +92,7 @@ class Surroundings:
     sources: Sources
     keep: tuple[str, ...]
     replace: tuple[str, ...]
-    step_ids: frozenset[str]
+    branches: Branches
     folder: Path
 
 
@@ -88,15 +100,17 @@ def draft(node: tree.Mapping, step_id: str, around: Surroundings, findings: Find
     """The step that a mapping says, under the id that it is to be known by."""
     fields = Fields(node, findings)
     variables = declare(fields.node("env"), around.variables, findings)
-    kind = next((key.text for key, _ in node.entries if key.text in ("run", "generate", "verify")), "run")
-    said = settings(fields, around.settings if kind == "run" else around.for_models)
+    kind = next((key.text for key, _ in node.entries if key.text in _KINDS), "run")
+    said = settings(fields, _outer(kind, node, around))
     step = _step(fields, step_id, said, variables, around)
-    if kind != "run":
+    judge_kind(kind, fields)
+    if kind == "approve":
+        return _approving(step, fields, variables, around)
+    _judge(fields)
+    if kind in _ASKING:
         return _asking(kind, step, fields, variables, around)
     spelling, script = _script(fields, variables, said.interpreter, around.folder)
     step = replace(step, spec=Shell(script or _NO_SCRIPT, said.interpreter))
-    _judge(step, fields)
-    judge_command(fields)
     note_of_a_command(fields)
     _judge_cache(step, script, fields, spelling)
     inputs = located(fields, "inputs", variables, around.folder)
@@ -106,17 +120,37 @@ def draft(node: tree.Mapping, step_id: str, around: Surroundings, findings: Find
 
 
 def _asking(kind: str, step: Step, fields: Fields, variables: Variables, around: Surroundings) -> Draft:
-    """A step that asks models."""
-    reading = Reading(around.sources, variables, fields.mapping.get("foreach") is not None, fields.findings)
+    """A step that asks models, or sends items on by rules."""
+    mapped = fields.mapping.get("foreach") is not None or kind in FOR_STREAMS
+    reading = Reading(around.sources, variables, mapped, fields.findings)
     inner = fields.inner(kind)
-    spec: Generate | Verify | None = None
-    if inner:
+    spec: Generate | Verify | Route | None = None
+    if kind == "route":
+        spec = reading.route(fields)
+    elif inner:
         spec = reading.generate(inner) if kind == "generate" else reading.verify(inner)
     step = replace(step, spec=spec or step.spec, cache=False, keep=(), replace=())
-    _judge(step, fields)
-    judge_model_step(kind, fields)
     mentions = (*_conditions(fields), *reading.mentions)
     return Draft(step, fields, variables, _needs(fields), (), None, mentions, clear=True)
+
+
+def _approving(step: Step, fields: Fields, variables: Variables, around: Surroundings) -> Draft:
+    """A step that waits for a person. It has no items, whatever it says."""
+    asking = Asking(around.sources.texts, variables, around.branches, fields.findings)
+    inner = fields.inner("approve")
+    spec: Approve | None = asking.approve(inner) if inner else None
+    step = replace(step, spec=spec or step.spec, foreach=None, cache=False, inputs=(), keep=(), replace=())
+    mentions = (*_conditions(fields), *asking.mentions)
+    return Draft(step, fields, variables, _needs(fields), (), None, mentions, True, asking.located)
+
+
+def _outer(kind: str, node: tree.Mapping, around: Surroundings) -> Settings:
+    """What the file says to all steps of a kind; little of `defaults` is about a person or rules."""
+    if kind == "approve":
+        return Settings()
+    if kind == "route" and not isinstance(node.get("route"), tree.Mapping):
+        return Settings(concurrency=around.settings.concurrency)
+    return around.settings if kind == "run" else around.for_models
 
 
 def _step(fields: Fields, step_id: str, said: Settings, variables: Variables, around: Surroundings) -> Step:
@@ -128,6 +162,7 @@ def _step(fields: Fields, step_id: str, said: Settings, variables: Variables, ar
         at=fields.findings.document.place(fields.mapping.start),
         foreach=_source(fields, variables, around),
         where=fields.text("where"),
+        otherwise=otherwise_of(fields),
         when=fields.text("when"),
         env=declared_here(fields, variables),
         secrets=_secrets(fields, around.variables.secrets),
@@ -135,6 +170,7 @@ def _step(fields: Fields, step_id: str, said: Settings, variables: Variables, ar
         concurrency=said.concurrency,
         retry=said.retry,
         cache=bool(inputs) if said.cache is None else said.cache,
+        gateway=said.gateway,
         inputs=bare(inputs),
         outputs=declared_outputs(fields, variables, around.folder),
         max_failures=tolerance(fields.scalar("max_failures")),
@@ -143,11 +179,12 @@ def _step(fields: Fields, step_id: str, said: Settings, variables: Variables, ar
         keep=around.keep + bare(keep),
         replace=around.replace + bare(place),
         budget=budget(fields),
+        local=fields.text("placement") == "local",
     )
 
 
 def _conditions(fields: Fields) -> tuple[Mention, ...]:
-    return (*of_condition("when", fields), *of_condition("where", fields))
+    return (*of_condition("when", fields), *of_condition("where", fields), *of_otherwise(fields))
 
 
 def declared_here(fields: Fields, variables: Variables) -> tuple[tuple[str, str], ...]:
@@ -160,7 +197,7 @@ def declared_here(fields: Fields, variables: Variables) -> tuple[tuple[str, str]
 def _source(fields: Fields, variables: Variables, around: Surroundings) -> Source | None:
     node = fields.node("foreach")
     path = expand(node, variables, fields.findings) if isinstance(node, Scalar) else None
-    return source(node, path, around.step_ids, around.folder, fields.findings)
+    return source(node, path, around.branches, around.folder, fields.findings)
 
 
 def _script(
@@ -206,11 +243,11 @@ def _needs(fields: Fields) -> tuple[tuple[Need, Node], ...]:
     return tuple(needs)
 
 
-def _judge(step: Step, fields: Fields) -> None:
+def _judge(fields: Fields) -> None:
     """What one step's keys say against each other, and what is worth a word."""
     findings = fields.findings
     mapped = fields.mapping.get("foreach") is not None
-    for name in _FOR_ITEMS:
+    for name in FOR_ITEMS:
         key = fields.mapping.key(name)
         if key and fields.node(name) and not mapped:
             what = f"`{name}` is about items, and this step has no `foreach`"

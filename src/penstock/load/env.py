@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from penstock.load import tree
 from penstock.load.findings import Findings
-from penstock.load.keys import VARIABLE
+from penstock.load.identifiers import VARIABLE
 from penstock.load.suggest import did_you_mean, lines
 from penstock.load.tree import Scalar
 from penstock.rules.placeholders import Found, find

@@ -51,14 +51,14 @@ def check(files: Files, graph: Graph, findings: Findings) -> None:
         foreach = draft.fields.scalar("foreach")
         if isinstance(draft.step.foreach, FileSource) and foreach:
             _Reading(draft, foreach, draft.step.foreach.path, True, files, graph, findings).check()
-        for path, scalar in draft.inputs:
+        for path, scalar in (*draft.inputs, *draft.shown):
             _Reading(draft, scalar, path, False, files, graph, findings).check()
         _unordered_reads(draft, files, graph, findings)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A step reads a file: as its rows, or as one of its inputs, which may be folders and patterns too."""
+    """A step reads a file: as its rows, or as one of its inputs or what it shows, which may be folders too."""
 
     draft: Draft
     node: Scalar

@@ -1,13 +1,13 @@
-"""`generate` and `verify`: what they ask of which model, and the contract that answers must meet."""
+"""`generate`, `verify` and `route`: what they ask of which model by which rule, and the contract of answers."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.core.canon import Json
-from penstock.core.generation import Contract, Drop, Generate, Judge, Rung, Schema, Template, Truncate, Verify
+from penstock.core.generation import Contract, Generate, Judge, Rule, Schema, Template, Verify
 from penstock.core.models import Model
+from penstock.core.routing import Branch, Route
 from penstock.load import tree
 from penstock.load.catalogue import Catalogue
 from penstock.load.env import Variables
@@ -16,8 +16,9 @@ from penstock.load.findings import Findings
 from penstock.load.mentions import CALL_NAMES, ITEM_NAMES, JUDGED_NAMES, Mention, of_text, references_in
 from penstock.load.metaschema import native
 from penstock.load.named_files import named, said
+from penstock.load.routing import choices, destination, one_choice, rules
 from penstock.load.schemas import Schemas
-from penstock.load.suggest import did_you_mean, either, lines
+from penstock.load.shrink import Ladder
 from penstock.load.templates import template
 from penstock.load.texts import Texts
 from penstock.load.tree import Node, Scalar, plain
@@ -26,10 +27,8 @@ _OWN = CALL_NAMES | ITEM_NAMES | JUDGED_NAMES | {"output", "vars", "attempt", "s
 _FUNCTIONS = frozenset({"range", "dict", "namespace", "cycler", "joiner", "loop", "caller", "self", "super"})
 """Names that mean something in the language or in templates, and so cannot be those of `vars`."""
 
-_CUT = frozenset({"item", "origin", "chain", "outputs"})
-_PATH = re.compile(r"""[^\W\d]\w*(?:\.[^\W\d]\w*|\[\s*(?:\d+|"[^"]*"|'[^']*')\s*\])*""")
-_WORD = re.compile(r"""\[\s*(\d+)\s*\]|["']([^"']*)["']|([^\W\d]\w*)""")
-
+_ANSWER = frozenset({"output"})
+_ANSWER_AND_SIGNALS = frozenset({"output", "signals"})
 _ATTEMPTS = 3
 _SET_BY_US = ("model", "messages", "prompt", "system", "stream")
 
@@ -43,9 +42,19 @@ class Sources:
     schemas: Schemas
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Whom a step, or a rule of it, asks what."""
+
+    models: tuple[Model, ...] = ()
+    prompt: Template | None = None
+    system: Template | None = None
+    params: tuple[tuple[str, Json], ...] = ()
+
+
 @dataclass(slots=True)
 class Reading:
-    """Reads one step's `generate` or `verify`. `mentions` grows by what its templates and conditions refer to."""
+    """Reads what one step asks. `mentions` grows by what its templates and conditions refer to."""
 
     sources: Sources
     variables: Variables
@@ -55,25 +64,21 @@ class Reading:
     _vars: dict[str, str] = field(default_factory=dict)
 
     def generate(self, fields: Fields) -> Generate | None:
-        """The step; None if something is wrong with what it cannot do without."""
+        """A `generate` step; None if something is wrong with what it cannot do without."""
         self._declare(fields.inner("vars"))
-        models, prompt = self._models(fields), self._template(fields.scalar("prompt"))
-        system, contract = self._template(fields.scalar("system")), self._contract(fields)
-        params, shrink = self._params(fields), self._shrink(fields)
-        if not models or prompt is None:
+        question, contract = self._question(fields), self._contract(fields)
+        found = self._rules(fields, question)
+        if found:
+            models = tuple(dict.fromkeys(model for rule in found for model in rule.models))
+            question = replace(question, models=models, prompt=question.prompt or found[0].prompt)
+        asked = self._asked(fields, question, contract)
+        accept_when = self._condition(fields.scalar("accept_when"), _ANSWER_AND_SIGNALS)
+        if asked is None:
             return None
-        return Generate(
-            models,
-            prompt,
-            contract,
-            system,
-            vars=tuple(self._vars.items()),
-            params=params,
-            attempts=fields.whole("attempts") or _ATTEMPTS,
-            shrink=shrink,
-            cache=fields.text("cache") or "use",
-            mask=fields.text("mask") != "off",
-        )
+        if accept_when and max(len(each.models) for each in found or [asked]) == 1:
+            what = "`accept_when` never has an effect: there is one model, and what the last one answers is accepted"
+            self.findings.note(fields.mapping.key("accept_when") or fields.mapping, what, "name a stronger model too")
+        return replace(asked, rules=found, accept_when=accept_when)
 
     def verify(self, fields: Fields) -> Verify:
         """The step, with as much of the contract as is sound."""
@@ -81,6 +86,85 @@ class Reading:
         contract = self._contract(fields)
         cache, mask = fields.text("cache") or "use", fields.text("mask") != "off"
         return Verify(contract, tuple(self._vars.items()), cache, mask)
+
+    def route(self, fields: Fields) -> Route | None:
+        """A `route` step, of the step's own fields; None if something is wrong with what it cannot do without."""
+        chooser = fields.inner("route")
+        if chooser:
+            return self._chooser(chooser)
+        found: list[Branch] = []
+        for rule in rules(fields):
+            when, to = self._condition(rule.scalar("when")), destination(rule.scalar("to"), self.findings)
+            if to:
+                found.append(Branch(when, to, local=rule.text("placement") == "local"))
+        return Route(tuple(dict.fromkeys(rule.to for rule in found)), tuple(found)) if found else None
+
+    def _chooser(self, fields: Fields) -> Route | None:
+        self._declare(fields.inner("vars"))
+        branches, listed = choices(fields), fields.node("choices")
+        at = self.findings.document.place((listed or fields.mapping).start)
+        asked = self._asked(fields, self._question(fields), Contract(Schema(one_choice(branches), None, at)))
+        return Route(branches, chooser=asked) if asked and branches else None
+
+    def _asked(self, fields: Fields, question: _Question, contract: Contract) -> Generate | None:
+        """The question with the keys that say how it is asked; None if there is nobody to ask, or nothing."""
+        ladder = Ladder(self._vars, self.mapped, self.findings)
+        shrink = ladder.rungs(fields)
+        self.mentions += ladder.mentions
+        if not question.models or question.prompt is None:
+            return None
+        return Generate(
+            question.models,
+            question.prompt,
+            contract,
+            question.system,
+            vars=tuple(self._vars.items()),
+            params=question.params,
+            attempts=fields.whole("attempts") or _ATTEMPTS,
+            shrink=shrink,
+            cache=fields.text("cache") or "use",
+            mask=fields.text("mask") != "off",
+        )
+
+    def _question(self, fields: Fields, otherwise: _Question = _Question()) -> _Question:
+        """What these fields ask; where they do not say it, it is asked as `otherwise`."""
+        return _Question(
+            self._models(fields) or otherwise.models,
+            self._template(fields.scalar("prompt")) or otherwise.prompt,
+            self._template(fields.scalar("system")) or otherwise.system,
+            tuple({**dict(otherwise.params), **dict(self._params(fields))}.items()),
+        )
+
+    def _rules(self, fields: Fields, step: _Question) -> tuple[Rule, ...]:
+        """The rules of `generate.route`; what one does not say is the step's."""
+        found: list[Rule] = []
+        ruled = rules(fields)
+        for number, rule in enumerate(ruled, start=1):
+            for word in ("model", "prompt"):
+                if rule.mapping.get(word) is None and fields.mapping.get(word) is None:
+                    what = f"rule {number} of `route` has no `{word}`, and neither has `generate`"
+                    help = f"add `{word}: …` to the rule, or beside `route` for all rules"
+                    self.findings.wrong(rule.mapping.start, what, help)
+            asked, when = self._question(rule, step), self._condition(rule.scalar("when"))
+            if asked.models and asked.prompt:
+                local = rule.text("placement") == "local"
+                found.append(Rule(when, asked.models, asked.prompt, asked.system, asked.params, local))
+        self._note_unused(fields, ruled)
+        return tuple(found)
+
+    def _note_unused(self, fields: Fields, ruled: tuple[Fields, ...]) -> None:
+        for word in ("model", "prompt", "system") if ruled else ():
+            key = fields.mapping.key(word)
+            if key and all(rule.mapping.get(word) for rule in ruled):
+                self.findings.note(key, f"this `{word}` is never used: every rule of `route` has its own", "remove it")
+
+    def _condition(self, scalar: Scalar | None, more: frozenset[str] = frozenset()) -> str | None:
+        """The text of a condition over an item, which may speak of `more` names than others."""
+        if scalar is None:
+            return None
+        names = CALL_NAMES | more | (ITEM_NAMES if self.mapped else frozenset())
+        self.mentions += of_text(scalar, names, self.findings)
+        return scalar.text
 
     def _declare(self, fields: Fields | None) -> None:
         """`vars`: texts, or what is in the files that they name."""
@@ -97,11 +181,12 @@ class Reading:
     def _models(self, fields: Fields) -> tuple[Model, ...]:
         found: dict[str, Model] = {}
         for scalar in fields.scalars("model"):
-            model = self.sources.catalogue.find(scalar)
-            if model and model.name in found:
-                self.findings.wrong(scalar, f"`{model.name}` is named twice", "name each model once")
-            elif model:
-                found[model.name] = model
+            meant = self.sources.catalogue.find(scalar)
+            twice = next((model.name for model in meant if model.name in found), None)
+            if twice is not None:
+                also = "" if len(meant) == 1 else f": `{scalar.text}` stands for it too"
+                self.findings.wrong(scalar, f"`{twice}` is named twice{also}", "name each model once")
+            found |= {model.name: model for model in meant}
         return tuple(found.values())
 
     def _template(self, scalar: Scalar | None, *more: str) -> Template | None:
@@ -114,11 +199,8 @@ class Reading:
         return made
 
     def _contract(self, fields: Fields) -> Contract:
-        names = CALL_NAMES | {"output"} | (ITEM_NAMES if self.mapped else frozenset())
-        checks = fields.scalars("checks")
-        for check in checks:
-            self.mentions += of_text(check, names, self.findings)
-        return Contract(self._schema(fields.node("schema")), tuple(one.text for one in checks), self._judge(fields))
+        checks = [self._condition(check, _ANSWER) for check in fields.scalars("checks")]
+        return Contract(self._schema(fields.node("schema")), tuple(filter(None, checks)), self._judge(fields))
 
     def _schema(self, node: Node | None) -> Schema | None:
         if isinstance(node, tree.Mapping):
@@ -153,51 +235,3 @@ class Reading:
                 what = f"`{key.text}` is no parameter: Penstock sets it in each request"
                 self.findings.wrong(key, what, "remove it; `model`, `system` and `prompt` stand beside `params`")
         return tuple((key.text, native(plain(value))) for key, value in entries)
-
-    def _shrink(self, fields: Fields) -> tuple[Rung, ...]:
-        rungs: list[Rung | None] = []
-        for element in fields.elements("shrink"):
-            if isinstance(element, tree.Mapping):
-                inner = Fields(element, self.findings)
-                rungs.append(self._drop(inner) if element.get("drop") else self._truncate(inner))
-        return tuple(rung for rung in rungs if rung)
-
-    def _drop(self, fields: Fields) -> Drop | None:
-        scalar, to = fields.scalar("drop"), fields.mapping.key("to")
-        if to:
-            self.findings.wrong(to, "`to` belongs to `truncate`", "remove it, or write `truncate: PATH`")
-        if scalar is None:
-            return None
-        if scalar.text not in self._vars:
-            names = either((f"`{name}`" for name in self._vars), "and") if self._vars else "none"
-            help = lines(did_you_mean(scalar.text, self._vars), f"only variables can be dropped; there are {names}")
-            self.findings.wrong(scalar, f"`vars` has no `{scalar.text}`", help)
-        return Drop(scalar.text)
-
-    def _truncate(self, fields: Fields) -> Truncate | None:
-        scalar, to = fields.scalar("truncate"), fields.whole("to")
-        if scalar and not fields.mapping.get("to"):
-            self.findings.wrong(fields.mapping.start, "a `truncate` has no `to`", "add `to: 2000`, in characters")
-        if scalar is None or to is None:
-            return None
-        path = _path(scalar.text)
-        if not path:
-            self.findings.wrong(scalar, f"`{scalar.text}` is no path to a text", "write a path such as `item.text`")
-            return None
-        names = {*self._vars, *(_CUT if self.mapped else {"outputs"})}
-        root = str(path[0])
-        if root not in names:
-            there = f"a path begins with {either(sorted(names))}"
-            what = f"there is no `{root}` here: this step has no `foreach`" if root in _CUT else f"there is no `{root}`"
-            self.findings.wrong(scalar, what, lines(did_you_mean(root, names), there))
-            return None
-        spot = self.findings.document.spelling(scalar).spots[0]
-        self.mentions.append(Mention(root, path[1:], self.findings.document, spot, len(scalar.text)))
-        return Truncate(path, to)
-
-
-def _path(text: str) -> tuple[str | int, ...]:
-    """`item.a["b c"][0]` in parts; empty if the text is no path."""
-    if not _PATH.fullmatch(text):
-        return ()
-    return tuple(int(match[1]) if match[1] else match[2] or match[3] or "" for match in _WORD.finditer(text))

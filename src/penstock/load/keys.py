@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from penstock.load.budgets import Budget
+from penstock.load.gate_keys import APPROVE, ROUTE, SAMPLE
 from penstock.load.hosts import HOSTS
-from penstock.load.model_keys import GENERATE, MODELS, TRIED, VERIFY
+from penstock.load.identifiers import ID, ID_HELP, VARIABLE
+from penstock.load.model_keys import GENERATE, MODELS, PLACEMENT, TRIED, VERIFY
 from penstock.load.secrets import Declared
 from penstock.load.shapes import Choice, Duration, Flag, Literal, Shape, Text, Version, Whole
 from penstock.load.structures import Either, Key, Keyed, Listed, Record, Rows
 
-ID = r"[A-Za-z_][A-Za-z0-9_-]*"
-VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 PERCENTAGE = r"(?:100(?:\.0+)?|[0-9]{1,2}(?:\.[0-9]{1,9})?)%"
 
-_ID_HELP = "letters, digits, `_` and `-`; it begins with a letter or `_`"
-_ID = Text("a name such as `my_step`", ID, _ID_HELP)
+_ID = Text("a name such as `my_step`", ID, ID_HELP)
 _NEEDED = Text("the id of a step")
 _PATH = Text("a path")
 _CONDITION = Text("a condition such as `outputs.verify.accept_rate > 0.9`", flags=True)
@@ -62,6 +61,11 @@ _RETRY = Record(
     },
     example="write `retry: {attempts: 3}`; the first try counts",
 )
+_GATEWAY = Key(
+    Choice(("on", "off"), dict.fromkeys(("true", "yes"), "write `on`") | dict.fromkeys(("false", "no"), "write `off`")),
+    "off: commands call models by themselves, and Penstock does not see it. on otherwise: the calls of any client are "
+    "cached, metered and held to the budget.",
+)
 _SHARED = {
     "retry": Key(
         _RETRY, "How often what fails is tried, and after which wait. A command once otherwise, a model call six times."
@@ -72,6 +76,7 @@ _SHARED = {
     ),
     "cache": Key(Flag(), "Whether results are reused in later runs. On where `inputs` are given, off otherwise."),
     "shell": Key(_SHELL, "What runs the text: `bash`, `sh`, `zsh`, or the words of another interpreter."),
+    "gateway": _GATEWAY,
 }
 _OWNED = {
     "keep": Key(_PATHS, "Files that were there before the first run: what is appended follows their content."),
@@ -97,6 +102,8 @@ STEP = Record(
         ),
         "generate": Key(GENERATE, "A model call under a contract: model, prompt, schema, checks, judge."),
         "verify": Key(VERIFY, "The contract alone, over a stream: schema, checks, judge."),
+        "route": Key(ROUTE, "Sends items to named branches: by rules, or by a model that chooses."),
+        "approve": Key(APPROVE, "Waits for a person's word: message, what is shown, how long."),
         "needs": Key(
             Either(
                 {
@@ -112,9 +119,13 @@ STEP = Record(
         "foreach": Key(
             _either(Text("a path or `steps.ID`"), Rows(), "a path, `steps.ID`, or a list of rows"),
             "What to map over: a file of rows (.jsonl, .jsonl.gz, .json, .csv), a list, or `steps.ID`, "
-            "`steps.ID.accepted`, `.rejected`, `.failed`.",
+            "`steps.ID.accepted`, `.rejected`, `.failed`, or a branch of a `route` step, `steps.ID.BRANCH`.",
         ),
         "where": Key(_CONDITION, "A condition on `item`; items for which it is false are skipped."),
+        "else": Key(
+            Text("a path such as `item` or `chain.draft`"),
+            "What stands for the record of an item for which `where` is false, in place of its being skipped.",
+        ),
         "when": Key(_CONDITION, "A condition, asked once after the needs; if it is false the step is skipped."),
         "env": Key(_ENV, "Variables of this step's command, on top of the workflow's."),
         "secrets": Key(_SECRETS, "Which of the workflow's secrets this step's command gets."),
@@ -123,7 +134,7 @@ STEP = Record(
             Either(
                 {
                     "list": _PATHS,
-                    "mapping": Keyed(_PATH, "a mapping of names to paths", ID, "a name such as `summary`", _ID_HELP),
+                    "mapping": Keyed(_PATH, "a mapping of names to paths", ID, "a name such as `summary`", ID_HELP),
                 },
                 "a list of paths, or a mapping of names to paths",
             ),
@@ -141,13 +152,9 @@ STEP = Record(
         ),
         "idempotent": Key(Flag(), "false: a task that a crash interrupted is not run again without a person's word."),
         "budget": Key(Budget(), "The most that this step's model calls may use; `when_exceeded` says what then."),
+        "placement": Key(PLACEMENT, "`local`: no model elsewhere sees its items, here and in steps below."),
         **_SHARED,
         **_OWNED,
-    },
-    later={
-        **{kind: f"`{kind}` steps" for kind in ("route", "approve")},
-        "gateway": "the model gateway (`gateway`)",
-        "placement": "`placement`",
     },
     example="a step begins with `- id: NAME`, and `run: COMMAND` stands below it",
     one_of=("run", "generate", "verify", "route", "approve"),
@@ -180,19 +187,20 @@ WORKFLOW = Record(
             HOSTS, "The only hosts at which models may be called: `HOST`, `HOST:PORT`, `*.DOMAIN`. All otherwise."
         ),
         "budget": Key(Budget(), "The most that a run's model calls may use; `when_exceeded` says what then."),
-        "models": Key(MODELS, "Models by names of your own: PROVIDER/MODEL, or a mapping with `model`."),
+        "sample": Key(SAMPLE, "Rows that are tried first, and the condition on which the rest follows."),
+        "models": Key(
+            MODELS,
+            "Models by names of your own: PROVIDER/MODEL, a mapping with `model`, or a list from cheap to strong.",
+        ),
         "defaults": Key(
-            Record("`defaults`", _SHARED, later={"gateway": "the model gateway (`gateway`)"}),
+            Record("`defaults`", _SHARED),
             "What holds for every step.",
         ),
+        "gateway": _GATEWAY,
         **_OWNED,
         "steps": Key(
             Listed(STEP, "a list of steps", least=1), "The steps, in any order that their needs allow.", required=True
         ),
-    },
-    later={
-        "sample": "sampling (`sample`)",
-        "gateway": "the model gateway (`gateway`)",
     },
     elsewhere={"jobs": "steps", "tasks": "steps", "environment": "env", "vars": "env"},
 )

@@ -15,6 +15,9 @@ ITEM_NAMES = frozenset({"item", "i", "key", "origin", "chain"})
 CALL_NAMES = frozenset({"env", "outputs", "run"})
 """What templates and checks see, besides the item's names."""
 
+GATE_NAMES = frozenset({"env", "outputs"})
+"""What `sample.require` sees."""
+
 JUDGED_NAMES = frozenset({"score", "failures"})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.load.findings import Findings
 from penstock.load.quantities import Money, Share
@@ -32,6 +32,10 @@ _VAR_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _MODEL_TEXT = Text("PROVIDER/MODEL, such as `ollama/llama3.1:8b`")
 _FILE_OR_TEXT = "a path, or the text itself"
 _CHECK = Text("a condition such as `output.score >= 0.5`", flags=True)
+_REMOTE = "only models can be remote: `models: {NAME: {model: …, placement: remote}}`"
+
+PLACEMENT = Choice(("local",), {"remote": _REMOTE})
+"""`placement` of steps and rules; models have both words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,12 @@ _MODEL = Record(
     },
     example="write PROVIDER/MODEL, or `{model: PROVIDER/MODEL, …}`",
 )
+_CASCADE = Listed(Text("the name of a model"), "a list of models, the cheapest first", least=1)
 MODELS = Keyed(
-    Either({"text": _MODEL_TEXT, "mapping": _MODEL}, "PROVIDER/MODEL, or a mapping with `model`"),
+    Either(
+        {"text": _MODEL_TEXT, "mapping": _MODEL, "list": _CASCADE},
+        "PROVIDER/MODEL, a mapping with `model`, or a list of models",
+    ),
     "a mapping of names to models",
     _MODEL_NAME,
     "a name such as `small`",
@@ -105,7 +113,7 @@ MODELS = Keyed(
 _ASKED = Either(
     {
         "text": Text("the name of a model"),
-        "list": Listed(Text("the name of a model"), "a list of models, the cheapest first", least=1),
+        "list": _CASCADE,
     },
     "the name of a model, or a list of them",
 )
@@ -171,13 +179,43 @@ _RUNG = Record(
     parted="make two rungs of it",
     example="write `{drop: NAME}` or `{truncate: item.text, to: 2000}`",
 )
+_MODEL_KEY = Key(
+    _ASKED, "The model, or models from cheap to strong: a name of `models`, or PROVIDER/MODEL.", required=True
+)
+_SYSTEM = Key(Text(_FILE_OR_TEXT), "The system prompt: a template, a path or the text itself.")
+_PROMPT = Key(Text(_FILE_OR_TEXT), "The prompt: a template, a path or the text itself.", required=True)
+RULE_WHEN = Key(
+    Text("a condition such as `item.risk == 'high'`", flags=True),
+    "The condition on which it holds; the first rule that matches wins. Without it, it holds for all that come so far.",
+)
+_RULE = Record(
+    "a rule of `route`",
+    {
+        "when": RULE_WHEN,
+        "model": replace(_MODEL_KEY, required=False),
+        "system": _SYSTEM,
+        "prompt": replace(_PROMPT, required=False),
+        "params": _PARAMS,
+        "placement": Key(PLACEMENT, "`local`: no model elsewhere sees such an item, its judge included."),
+    },
+    elsewhere={"if": "when", "models": "model", "to": "model", "template": "prompt", "temperature": "params"},
+    example="write `{when: CONDITION, model: NAME}`; the last rule may leave out `when`",
+)
 GENERATE = Record(
     "`generate`",
     {
-        "model": Key(_ASKED, "The model, or models from cheap to strong: a name of `models`, or PROVIDER/MODEL.", True),
-        "system": Key(Text(_FILE_OR_TEXT), "The system prompt: a template, a path or the text itself."),
-        "prompt": Key(Text(_FILE_OR_TEXT), "The prompt: a template, a path or the text itself.", required=True),
+        "model": _MODEL_KEY,
+        "system": _SYSTEM,
+        "prompt": _PROMPT,
+        "route": Key(
+            Listed(_RULE, "a list of rules", least=1),
+            "Rules that pick model, prompt and parameters for an item; the first that matches wins.",
+        ),
         **_CONTRACT,
+        "accept_when": Key(
+            Text("a condition such as `output.confidence >= 0.7`", flags=True),
+            "A condition on an answer that meets the contract; where it is false, the next model is asked.",
+        ),
         "params": _PARAMS,
         "attempts": Key(Whole(1), "How often each model is asked, the first time included. 3 otherwise."),
         "shrink": Key(
@@ -186,7 +224,7 @@ GENERATE = Record(
         ),
         **_SHARED,
     },
-    later={"accept_when": "`accept_when`", "route": "routing (`route`)"},
+    instead="route",
     elsewhere={"models": "model", "template": "prompt", "retries": "attempts", "temperature": "params"},
     example="write `generate: {model: PROVIDER/MODEL, prompt: …}`",
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from penstock.core.workflow import OutputName, StepSource
 from penstock.load.draft import Draft
+from penstock.load.env import Variables
 from penstock.load.findings import Findings
 from penstock.load.graph import Graph
 from penstock.load.mentions import Mention
@@ -26,7 +27,7 @@ SUMMARY = (
 )  # fmt: skip
 """The fields of a foreach step's record."""
 
-_RUN = ("id", "dir")
+_FIELDS = {"run": ("id", "dir"), "signals": ("attempts", "mended", "judge_score", "logprob")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +59,36 @@ class Names:
         if mention.root == "outputs":
             self._outputs(draft, mention)
         elif mention.root == "env":
-            self._env(draft, mention)
+            self._env(draft.variables, mention)
         elif mention.root == "steps":
             self._steps(draft, mention)
-        elif mention.root == "run":
-            self._field(mention, "run", _RUN)
+        elif mention.root in _FIELDS:
+            self._field(mention, mention.root, _FIELDS[mention.root])
         elif mention.root == "chain":
             self._chain(draft, mention)
         elif mention.root == "origin" and draft.streams_from is None:
             self._no_origin(mention)
 
-    def _outputs(self, draft: Draft, mention: Mention) -> None:
+    def check_gate(self, variables: Variables, mention: Mention) -> OutputName | None:
+        """What a name of `sample.require` stands for under `outputs`; None if it is another name, or a problem."""
+        if mention.root == "outputs":
+            return self._outputs(None, mention)
+        self._env(variables, mention)
+        return None
+
+    def _outputs(self, draft: Draft | None, mention: Mention) -> OutputName | None:
+        """`draft` is None for what no step reads: `sample.require`."""
         if mention.name is None:
             self._wrong(mention, "`outputs` needs a name that is known before the run", "write `outputs.NAME`")
-            return
+            return None
         name, candidates = self._candidates(mention)
         if not candidates:
             self._no_output(draft, mention)
         elif len(candidates) > 1:
             self._ambiguous(mention, name, candidates)
-        else:
-            self._one_output(draft, mention, name, candidates[0])
+        elif self._one_output(draft, mention, name, candidates[0]):
+            return candidates[0].meant
+        return None
 
     def _candidates(self, mention: Mention) -> tuple[str, list[_Output]]:
         step, inner = mention.name, mention.path[1] if len(mention.path) > 1 else None
@@ -87,41 +97,47 @@ class Names:
             return f"{step}.{inner}", full
         return str(step), [one for one in self._known if one.name == step]
 
-    def _one_output(self, draft: Draft, mention: Mention, name: str, output: _Output) -> None:
+    def _one_output(self, draft: Draft | None, mention: Mention, name: str, output: _Output) -> bool:
+        """Whether a reader may read this, and it has what is read."""
         step, path = output.meant.step, output.meant.path
-        if step == draft.id:
+        if draft and step == draft.id:
             what = f"`outputs.{name}` is what this step itself gives"
             self._wrong(mention, what, "read what a step before it gives")
-        elif self._graph.lacks(draft.id, step):
+        elif draft and self._graph.lacks(draft.id, step):
             add = f"add to step `{draft.id}`: {self._graph.needs_line(draft.id, step)}"
             self._wrong(mention, f"`outputs.{name}` is {output.how}, which `{draft.id}` does not need", add)
         elif path and not path.lower().endswith(".json") and len(mention.path) > len(name.split(".", 1)):
             what = f"`{path}` is no `.json` file: its value is its text, which has no fields"
             self._wrong(mention, what, f"write `outputs.{name}` alone, or let a step write a `.json` file")
         else:
-            self._summary(mention, output)
             self.outputs[name] = output.meant
-            self.reads[draft.id].add(step)
+            if draft:
+                self.reads[draft.id].add(step)
+            return self._summary(mention, output)
+        return False
 
-    def _summary(self, mention: Mention, output: _Output) -> None:
-        """A foreach step's record has fields that are known."""
+    def _summary(self, mention: Mention, output: _Output) -> bool:
+        """Whether there is such a field; a foreach step's record has fields that are known."""
         source = self._drafts[output.meant.step]
-        if output.meant.path or not source.mapped or len(mention.path) < 2 or mention.path[1] in SUMMARY:
-            return
-        field = str(mention.path[1])
+        if output.meant.path or not source.mapped or len(mention.path) < 2 or source.branches is None:
+            return True
+        fields, field = (*SUMMARY, *source.branches), str(mention.path[1])
+        if field in fields:
+            return True
         files = [one.name for one in self._known if one.meant.step == source.id and one.meant.path]
         self._wrong(
             mention,
             f"the record of `{source.id}`, a foreach step, has no field `{field}`",
-            lines(did_you_mean(field, [*SUMMARY, *files]), f"its fields are {', '.join(SUMMARY)}"),
+            lines(did_you_mean(field, [*fields, *files]), f"its fields are {', '.join(fields)}"),
         )
+        return False
 
-    def _no_output(self, draft: Draft, mention: Mention) -> None:
+    def _no_output(self, draft: Draft | None, mention: Mention) -> None:
         name = str(mention.name)
         texts = (self._findings.document.text_of(other.node) for other in self._drafts.values() if not other.clear)
         if any(name in text for text in texts):
             return
-        others = [one for one in self._known if one.meant.step != draft.id]
+        others = [one for one in self._known if draft is None or one.meant.step != draft.id]
         near = did_you_mean(name, [one.name for one in others], prefix="outputs.")
         there = [f"there is `outputs.{one.name}`: {one.how}" for one in others[:12]]
         self._wrong(mention, f"nothing is called `outputs.{name}`", lines(near, *there))
@@ -134,8 +150,8 @@ class Names:
             meanings.append(f"for the record of step `{name}`, give the file another name")
         self._wrong(mention, f"`outputs.{name}` may be {either(one.how for one in candidates)}", lines(*meanings))
 
-    def _env(self, draft: Draft, mention: Mention) -> None:
-        name, known = mention.name, draft.variables
+    def _env(self, known: Variables, mention: Mention) -> None:
+        name = mention.name
         if name is None or name in known.declared:
             return
         if name in known.secrets:

@@ -40,6 +40,28 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Between:
+    """A number between two others, which it may not be itself; `like` is one that fits."""
+
+    low: str
+    high: str
+    like: str
+
+    @property
+    def expects(self) -> str:
+        return f"a number between {self.low} and {self.high} such as `{self.like}`"
+
+    def check(self, node: Node, name: str, findings: Findings) -> None:
+        number = exact(node)
+        if number is None or not float(self.low) < float(number) < float(self.high):
+            percent = kind_of(node) == "text" and isinstance(node, Scalar) and node.text.strip().endswith("%")
+            misfit(node, name, self.expects, findings, f"write `{self.like}` and no percentage" if percent else None)
+
+    def schema(self) -> Schema:
+        return {"type": "number", "exclusiveMinimum": float(self.low), "exclusiveMaximum": float(self.high)}
+
+
+@dataclass(frozen=True, slots=True)
 class Money:
     """Dollars per million tokens."""
 

@@ -28,6 +28,7 @@ class Settings:
     concurrency: int | None = None
     cache: bool | None = None
     interpreter: tuple[str, ...] = _INTERPRETERS["bash"]
+    gateway: bool = True
 
 
 OF_A_MODEL_CALL = Settings(retry=Retry(attempts=6), timeout_s=120.0)
@@ -45,7 +46,14 @@ def settings(fields: Fields | None, outer: Settings) -> Settings:
         concurrency=fields.whole("concurrency") or outer.concurrency,
         cache=outer.cache if cache is None else cache,
         interpreter=_interpreter(fields) or outer.interpreter,
+        gateway=has_gateway(fields, outer.gateway),
     )
+
+
+def has_gateway(fields: Fields, otherwise: bool = True) -> bool:
+    """Whether the model calls of commands go through Penstock, by these fields' own word if they have one."""
+    said = fields.text("gateway")
+    return otherwise if said is None else said == "on"
 
 
 def tolerance(scalar: Scalar | None) -> Tolerance:

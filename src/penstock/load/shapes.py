@@ -9,7 +9,8 @@ third of what `penstock check` may take.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from penstock.core.canon import Json
@@ -175,9 +176,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few words."""
+    """One of a few words. `notes` are words that some will try, each with the line that helps."""
 
     words: tuple[str, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def expects(self) -> str:
@@ -185,8 +187,8 @@ class Choice:
 
     def check(self, node: Node, name: str, findings: Findings) -> None:
         if not isinstance(node, Scalar) or node.value not in self.words:
-            help = did_you_mean(node.text, self.words) if isinstance(node, Scalar) else None
-            misfit(node, name, self.expects, findings, help)
+            word = node.text if isinstance(node, Scalar) else ""
+            misfit(node, name, self.expects, findings, self.notes.get(word) or did_you_mean(word, self.words))
 
     def schema(self) -> Schema:
         return {"enum": list(self.words)}

@@ -27,8 +27,10 @@ class Listed:
         if not isinstance(node, Sequence):
             misfit(node, name, self.expects, findings, _as_list(node))
             return
-        if len(node.elements) < self.least:
-            findings.wrong(node, f"{name} is empty; it must be {self.expects}")
+        count = len(node.elements)
+        if count < self.least:
+            what = f"must be {self.expects}, not of {count}" if count else f"is empty; it must be {self.expects}"
+            findings.wrong(node, f"{name} {what}")
         for element in node.elements:
             self.of.check(element, f"an element of {name}", findings)
 
@@ -127,7 +129,8 @@ class Key:
 class Record:
     """A mapping with keys of its own.
 
-    `later` are keys that the language knows and this version does not, each with what messages call it;
+    `later` are keys that the language knows and this version does not, each with what messages call it, and
+    `later_help` what to do until then; `instead` is a key beside which none is required, for what it holds can say it;
     `one_of` are keys of which exactly one must be there, and `parted` says what to do where there are more;
     `some_of` are keys of which one at least must be there; `elsewhere` are the words of other tools for our keys;
     `example` helps where something else stands.
@@ -137,6 +140,8 @@ class Record:
     keys: Mapping[str, Key]
     example: str | None = None
     later: Mapping[str, str] = field(default_factory=dict)
+    later_help: str = "leave it out"
+    instead: str = ""
     one_of: tuple[str, ...] = ()
     some_of: tuple[str, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
@@ -152,18 +157,20 @@ class Record:
             return
         for key, value in node.entries:
             self._entry(key, value, name, findings)
-        for required in (word for word, key in self.keys.items() if key.required and not node.get(word)):
-            findings.wrong(node.start, f"{self.what} has no `{required}`", f"add `{required}: …`")
+        for required in self._required() if not (self.instead and node.get(self.instead)) else ():
+            if not node.get(required):
+                findings.wrong(node.start, f"{self.what} has no `{required}`", f"add `{required}: …`")
         self._choices(node, findings)
 
     def schema(self) -> Schema:
-        required = [word for word, key in self.keys.items() if key.required]
         properties: Schema = {word: key.shape.schema() | {"description": key.about} for word, key in self.keys.items()}
         closed: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
-        kinds: list[Schema] = [{"required": [word]} for word in self.one_of if word in self.keys]
+        kinds: list[Schema] = [{"required": [word]} for word in self.one_of]
         some: list[Schema] = [{"required": [word]} for word in self.some_of]
-        choices = ({"oneOf": kinds} if kinds else {}) | ({"anyOf": some} if some else {})
-        return closed | ({"required": required} if required else {}) | choices
+        required: Schema = {"required": list(self._required())} if self._required() else {}
+        if self.instead:
+            required = {"anyOf": [required, {"required": [self.instead]}]}
+        return closed | required | ({"oneOf": kinds} if kinds else {}) | ({"anyOf": some} if some else {})
 
     def _entry(self, key: Scalar, value: Node, name: str, findings: Findings) -> None:
         if key.text in self.keys:
@@ -171,9 +178,8 @@ class Record:
             inner = f"{name[:-1]}.{key.text}`" if name.startswith("`") else f"`{key.text}`"
             self.keys[key.text].shape.check(value, inner, findings)
         elif key.text in self.later:
-            known = [f"`{word}`" for word in self.one_of if word in self.keys]
-            help = f"it knows {either(known, 'and')} steps" if key.text in self.one_of else "leave it out"
-            findings.wrong(key, _not_yet(self.later[key.text]), help)
+            what = f"this version of Penstock does not know {self.later[key.text]} yet"
+            findings.wrong(key, what, self.later_help)
         else:
             same = self.elsewhere.get(key.text)
             near = f"did you mean `{same}`?" if same else did_you_mean(key.text, self.keys)
@@ -181,15 +187,18 @@ class Record:
 
     def _choices(self, node: tree.Mapping, findings: Findings) -> None:
         present = [key for key, _ in node.entries if key.text in self.one_of]
-        if len(present) > 1 and all(key.text in self.keys for key in present):
+        if len(present) > 1:
             names = either((f"`{key.text}`" for key in present), "and")
             findings.wrong(present[1], f"{self.what} does one thing, not {names}", self.parted)
         elif self.one_of and not present:
-            known = either(f"`{word}: …`" for word in self.one_of if word in self.keys)
+            known = either(f"`{word}: …`" for word in self.one_of)
             findings.wrong(node.start, f"{self.what} must say what it does", f"add {known}")
         if self.some_of and not any(node.get(word) for word in self.some_of):
             known = either(f"`{word}`" for word in self.some_of)
             findings.wrong(node.start, f"{self.what} has neither {_nor(self.some_of)}", f"add {known}")
+
+    def _required(self) -> tuple[str, ...]:
+        return tuple(word for word, key in self.keys.items() if key.required)
 
     def _known(self) -> str:
         return f"the keys of {self.what} are {', '.join(self.keys)}"
@@ -197,10 +206,6 @@ class Record:
 
 def _nor(words: tuple[str, ...]) -> str:
     return " nor ".join(f"`{word}`" for word in words)
-
-
-def _not_yet(what: str) -> str:
-    return f"this version of Penstock does not know {what} yet"
 
 
 def _show_at_key(key: Scalar, value: Node, findings: Findings) -> None:

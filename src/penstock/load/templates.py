@@ -17,20 +17,22 @@ _BY_NAME = frozenset({"outputs", "chain", "env"})
 
 
 def template(
-    scalar: Scalar, said: Said, variables: Iterable[str], mapped: bool, findings: Findings
+    scalar: Scalar, said: Said, variables: Iterable[str] | None, mapped: bool, findings: Findings
 ) -> tuple[Template, tuple[Mention, ...]]:
     """The template that a value of the workflow gives, and what it mentions.
 
-    `variables` are the names of `vars`. A text that is no template, and a name that does not exist, are problems.
+    `variables` are the names of `vars`, None where there can be neither `vars` nor items. A text that is no template,
+    and a name that does not exist, are problems.
     """
     made = Template(said.text, said.file, findings.document.place(scalar.start))
     inside = findings.within(said.document)
-    known = {*CALL_NAMES, *variables, *(ITEM_NAMES if mapped else ())}
+    known = {*CALL_NAMES, *(variables or ()), *(ITEM_NAMES if mapped else ())}
     mentions = []
     for path in _paths(made, said, inside):
         if path[0] not in known:
             offset, width = _place(said.text, path[:1])
-            inside.wrong(said.spot(offset), *_unknown(path[0], known), width=width)
+            unknown = _unknown(path[0], known) if variables is not None else _unknown_to_a_person(path[0], known)
+            inside.wrong(said.spot(offset), *unknown, width=width)
             continue
         offset, width = _place(said.text, path)
         mentions.append(Mention(path[0], path[1:], said.document, said.spot(offset), width))
@@ -74,6 +76,13 @@ def _unknown(root: str, known: set[str]) -> tuple[str, str | None]:
     there = f"names here: {', '.join(sorted(known))}"
     own = f"for a text of your own: `vars: {{{root}: …}}`"
     return f"there is no name `{root}` here", lines(did_you_mean(root, known), there, own)
+
+
+def _unknown_to_a_person(root: str, known: set[str]) -> tuple[str, str | None]:
+    there = f"names here: {', '.join(sorted(known))}"
+    if root in ITEM_NAMES:
+        return f"there is no `{root}` here: a person is asked once, about the whole", there
+    return f"there is no name `{root}` here", lines(did_you_mean(root, known), there)
 
 
 def _begin_of_line(text: str, line: int) -> int:

@@ -100,6 +100,12 @@ def resolve(placeholder: Placeholder, names: Mapping[str, object], item_text: st
     """
     if placeholder.root == "item" and not placeholder.path and item_text is not None:
         return _sound(placeholder, item_text)
+    value = value_of(placeholder, names)
+    return _sound(placeholder, value if isinstance(value, str) else canon.compact(value))
+
+
+def value_of(placeholder: Placeholder, names: Mapping[str, object]) -> object:
+    """The value that a placeholder names. ValueFault if there is none."""
     if placeholder.root not in names:
         raise ValueFault(f"{placeholder.text}: there is no `{placeholder.root}` here.")
     value = names[placeholder.root]
@@ -107,7 +113,7 @@ def resolve(placeholder: Placeholder, names: Mapping[str, object], item_text: st
     for step in placeholder.path:
         value = _field(placeholder, value, step, walked)
         walked += f"[{step}]" if isinstance(step, int) else f".{step}" if _ROOT.fullmatch(step) else f'["{step}"]'
-    return _sound(placeholder, value if isinstance(value, str) else canon.compact(value))
+    return value
 
 
 def check_sizes(values: Mapping[str, str]) -> None:
