@@ -31,7 +31,7 @@ from penstock.kinds.tools import Tools
 from penstock.load.settings import OF_A_MODEL_CALL
 from penstock.models.client import Asked, Client, Manner, Whose
 from penstock.models.transport import Transport
-from penstock.models.wire import Endpoint, HttpRequest
+from penstock.models.wire import Endpoint, Hear, HttpRequest
 from penstock.store.layout import Layout
 from tests.doubles import BEGAN_AT, MemoryRecorder, TickingClock, item
 
@@ -46,11 +46,18 @@ Script = Sequence[Line] | Callable[[Mapping[str, Any]], Line]
 
 
 def said(
-    text: str, finish: str = "stop", tokens: tuple[int, int] | None = (10, 5), refusal: str | None = None
+    text: str,
+    finish: str = "stop",
+    tokens: tuple[int, int] | None = (10, 5),
+    refusal: str | None = None,
+    logprobs: Sequence[float] = (),
 ) -> Answer:
     """A response that says this text; `tokens` are those in and out, None where the server does not tell."""
     message = {"role": "assistant", "content": text, "refusal": refusal}
-    body: dict[str, Any] = {"model": "served-1", "choices": [{"message": message, "finish_reason": finish}]}
+    choice: dict[str, Any] = {"message": message, "finish_reason": finish}
+    if logprobs:
+        choice["logprobs"] = {"content": [{"token": "t", "logprob": each} for each in logprobs]}
+    body: dict[str, Any] = {"model": "served-1", "choices": [choice]}
     if tokens is not None:
         body["usage"] = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
     return response(200, body)
@@ -93,7 +100,7 @@ class ScriptedTransport(Transport):
         self._script = script if callable(script) else _in_turn(script)
         self._events = events
 
-    async def send(self, request: HttpRequest, timeout_s: float) -> Answer | Fault:
+    async def send(self, request: HttpRequest, timeout_s: float, hear: Hear | None = None) -> Answer | Fault:
         """What the script says next."""
         self.requests.append(request)
         body = json.loads(request.body)
@@ -145,6 +152,7 @@ class MemoryCallRecorder:
         self.ends: list[tuple[Call, Answer | None]] = []
         self.replays: list[Call] = []
         self.judgements: list[tuple[int, bytes | None, Judgement]] = []
+        self.signals: list[Mapping[str, Json] | None] = []
         self._events = events
 
     async def intent(self, intent: Intent) -> int:
@@ -166,9 +174,18 @@ class MemoryCallRecorder:
         self.replays.append(call)
         self._events.append("replayed")
 
-    def judged(self, task_no: int, attempt: int, key: bytes | None, contract: bytes, judgement: Judgement) -> None:
-        """Kept in `judgements`."""
+    def judged(
+        self,
+        task_no: int,
+        attempt: int,
+        key: bytes | None,
+        contract: bytes,
+        judgement: Judgement,
+        signals: Mapping[str, Json] | None = None,
+    ) -> None:
+        """Kept in `judgements`, and its `signals`."""
         self.judgements.append((attempt, key, judgement))
+        self.signals.append(signals)
         self._events.append("judged")
 
 
@@ -204,16 +221,18 @@ class ModelRoom:
 
     # --- a step --------------------------------------------------------------------------------
 
-    def perform(self, spec: Generate | Verify, folder: Path, names: Json = None, text: bytes = b"") -> Outcome:
+    def perform(
+        self, spec: Generate | Verify, folder: Path, names: Json = None, text: bytes = b"", local: bool = False
+    ) -> Outcome:
         """What becomes of one item, `{"text": "a row"}` if nothing else is said; `text` is the row's own."""
         value: Json = {"text": "a row"} if names is None else names
         row = item(0, text or json.dumps(value).encode())
-        return asyncio.run(self.performing(spec, folder, row, {"item": value}))
+        return asyncio.run(self.performing(spec, folder, row, {"item": value}, local))
 
     async def performing(
-        self, spec: Generate | Verify, folder: Path, row: Item, names: Mapping[str, object]
+        self, spec: Generate | Verify, folder: Path, row: Item, names: Mapping[str, object], local: bool = False
     ) -> Outcome:
-        """The same, inside a loop, of a row with these names."""
+        """The same, inside a loop, of a row with these names; with `local` no model elsewhere may see it."""
         step = Step("a", spec, HERE, retry=OF_A_MODEL_CALL.retry)
         layout = Layout(folder)
         tools = Tools(
@@ -228,7 +247,7 @@ class ModelRoom:
             permit=Permit(Permits(1)),
             asking=prepare_asking(step, self.client, self.recorder),
         )
-        return await KINDS[type(spec)](Task("r1", "a", 1, row, names=names), step, 1, tools)
+        return await KINDS[type(spec)](Task("r1", "a", 1, row, names=names, local=local), step, 1, tools)
 
     # --- what was asked ------------------------------------------------------------------------
 

@@ -42,6 +42,17 @@ def test_an_address_is_completed(given: str | None, url: str) -> None:
     assert ollama.endpoint(given, None).url == url
 
 
+def test_log_probabilities_are_asked_for_beside_the_options_and_their_mean_is_read() -> None:
+    request = asked("ollama", {bodies.LOGPROBS["ollama"]: True, "temperature": 0})
+    body = json.loads(ollama.build(request, HERE, NOTHING).http.body)
+    assert (body["logprobs"], body["options"]) == (True, {"temperature": 0})
+    tokens = [{"token": "y", "logprob": -0.5}, {"token": "es", "logprob": -0.25}]
+    said = {"message": {"content": "yes"}, "done": True, "logprobs": tokens}
+    found = ollama.parse(request, answer(200, json.dumps(said).encode()))
+    assert isinstance(found, Reply)
+    assert found.logprob == -0.375
+
+
 def test_a_request_is_these_bytes_with_the_models_options_apart() -> None:
     params: dict[str, Json] = {
         "temperature": 0.2,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,6 +72,24 @@ def test_a_limit_that_is_refused_under_one_name_is_said_under_the_other(
 def test_a_raised_limit_stands_above_the_authors() -> None:
     request = asked("openai", {"max_tokens": 400}, max_tokens=800, raised=True)
     assert _body(openai.build(request, HERE, NOTHING).http.body)["max_tokens"] == 800
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (403, "You are not allowed to request logprobs from this model"),
+        (400, "Logprobs is not enabled for models/gemini-2.5-flash"),
+        (400, "Unsupported parameter: 'logprobs' is not supported with this model."),
+    ],
+)
+def test_a_model_that_gives_no_log_probabilities_does_not_take_the_parameter(status: int, message: str) -> None:
+    refused = answer(status, json.dumps({"error": {"message": message}}).encode())
+    found = openai.parse(asked("openai", {"logprobs": True}), refused)
+    assert isinstance(found, Fault)
+    assert (found.cls, found.param) == (FaultClass.DENIED, "logprobs")
+    plain = openai.parse(asked("openai"), refused)
+    assert isinstance(plain, Fault)
+    assert plain.param is None
 
 
 def test_parameters_that_are_dropped_are_not_sent_and_the_adapters_own_cannot_be_taken_over() -> None:

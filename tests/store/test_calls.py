@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 from collections import Counter
@@ -209,6 +210,18 @@ def test_what_is_not_flushed_is_durable_after_a_drain(room: CallRoom) -> None:
     asyncio.run(room.calls.drain())
     assert len(room.ends()) == 1
     assert room.database.syncs == 1
+
+
+def test_a_judgement_has_its_signals_as_json_and_none_where_no_model_was_asked(room: CallRoom) -> None:
+    task = room.task()
+    signals = {"attempts": 1, "mended": False, "judge_score": 4.5, "logprob": -0.25, "accept_when": "caf\ud83d → true"}
+    room.calls.judged(task.number, 1, None, CONTRACT, MET, signals)
+    room.calls.judged(task.number, 1, None, CONTRACT, MET)
+    room.calls.flush_now()
+    with closing(sqlite3.connect(room.database.path)) as other:
+        kept = [row[0] for row in other.execute("SELECT signals FROM judgements ORDER BY judgement_no")]
+    assert json.loads(kept[0]) == signals
+    assert kept[1] is None
 
 
 def test_a_judgement_belongs_to_the_call_of_its_attempt(room: CallRoom) -> None:

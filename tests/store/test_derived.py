@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock.core.routing import Choice
 from penstock.core.work import Item, Piece, Record, Verdict
 from penstock.store.derived import AppendTarget, Finished, Frontier
 from penstock.store.derived import Sequence as Files
@@ -24,11 +25,12 @@ KEPT = (Verdict.ACCEPTED, Verdict.REJECTED)
 
 @dataclass(frozen=True)
 class Made:
-    """What becomes of one row: its verdict and what it appends to target 1 (in the journal) and 2 (in a file)."""
+    """What becomes of a row: verdict, what it appends to target 1 (in the journal) and 2 (in a file), and branch."""
 
     verdict: Verdict = Verdict.ACCEPTED
     inline: bytes | None = None
     filed: bytes | None = None
+    to: str | None = None
 
 
 class Room:
@@ -51,12 +53,18 @@ class Room:
         self.journal.close()
 
     def open(
-        self, step: str = "a", above: Frontier | None = None, branch: frozenset[str] | None = None, foreign: int = 0
+        self,
+        step: str = "a",
+        above: Frontier | None = None,
+        branch: frozenset[str] | None = None,
+        to: str | None = None,
+        foreign: int = 0,
     ) -> Files:
         one = AppendTarget(1, self.layout.folder / f"{step}.one", f"{step}.one", foreign)
         two = AppendTarget(2, self.layout.folder / "logs" / f"{step}.two", f"logs/{step}.two", 0)
         lines = self.run.steps / f"{step}.jsonl"
-        self._opened.append(Files(self.journal, self.run_no, self.steps[step], lines, (one, two), above, branch))
+        files = Files(self.journal, self.run_no, self.steps[step], lines, (one, two), above, branch, to)
+        self._opened.append(files)
         return self._opened[-1]
 
     def commit(
@@ -69,7 +77,8 @@ class Room:
             (self.run.root / name).write_bytes(made.filed)
             pieces.append(Piece(2, None, name))
         task = take(self.journal, self.steps[step], row or item(index), step_id=step)
-        outcome = ended(task, made.verdict, record, pieces=tuple(pieces))
+        choice = Choice(1, made.to, "why") if made.to is not None else None
+        outcome = replace(ended(task, made.verdict, record, pieces=tuple(pieces)), choice=choice)
         self.journal.commit(self.run_no, self.steps[step], outcome, None, None)
 
     def read(self, step: str = "a") -> tuple[bytes, bytes, bytes]:
@@ -111,7 +120,8 @@ def before_the_gap(made: Sequence[Made], done: set[int]) -> list[tuple[int, Made
 # --- properties --------------------------------------------------------------------------------
 
 bodies = st.none() | st.binary(max_size=6)
-rows_made = st.lists(st.builds(Made, st.sampled_from(Verdict), bodies, bodies), max_size=9)
+sent_to = st.sampled_from([None, "legal", "sales"])
+rows_made = st.lists(st.builds(Made, st.sampled_from(Verdict), bodies, bodies, sent_to), max_size=9)
 damages = st.sampled_from(["nothing", "longer", "shorter", "gone"])
 
 
@@ -162,13 +172,14 @@ def assert_holds(room: Room, rows: list[tuple[int, Made]], last: bool) -> None:
 @given(st.data())
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_stream_is_in_the_order_of_the_root_whatever_order_both_steps_ended_in(data: st.DataObject) -> None:
-    branch, taken = data.draw(
+    branch, taken, to = data.draw(
         st.sampled_from(
             [
-                (None, KEPT),
-                (frozenset({"accepted"}), (Verdict.ACCEPTED,)),
-                (frozenset({"rejected"}), (Verdict.REJECTED,)),
-                (frozenset({"failed"}), (Verdict.FAILED,)),
+                (None, KEPT, None),
+                (frozenset({"accepted"}), (Verdict.ACCEPTED,), None),
+                (frozenset({"accepted"}), (Verdict.ACCEPTED,), "legal"),
+                (frozenset({"rejected"}), (Verdict.REJECTED,), None),
+                (frozenset({"failed"}), (Verdict.FAILED,), None),
             ]
         )
     )
@@ -176,11 +187,11 @@ def test_a_stream_is_in_the_order_of_the_root_whatever_order_both_steps_ended_in
     below = {
         index: data.draw(st.builds(Made, st.sampled_from(Verdict), bodies, bodies))
         for index, made in enumerate(above)
-        if made.verdict in taken
+        if made.verdict in taken and to in (None, made.to)
     }
     with tempfile.TemporaryDirectory() as folder, Room(Path(folder)) as room:
         upper = room.open("a")
-        lower = room.open("b", upper, branch)
+        lower = room.open("b", upper, branch, to)
         waiting = list(data.draw(st.permutations(range(len(above)))))
         ready: list[int] = []
         while waiting or ready:
@@ -200,12 +211,12 @@ def test_a_stream_is_in_the_order_of_the_root_whatever_order_both_steps_ended_in
                 for path in room.paths("b"):
                     damage(path, data.draw(damages))
                 upper = room.open("a")
-                lower = room.open("b", upper, branch)
+                lower = room.open("b", upper, branch, to)
         upper.advance()
         upper.close()
         if data.draw(st.booleans()):
             lower.close()
-            lower = room.open("b", Finished(room.steps["a"]), branch)
+            lower = room.open("b", Finished(room.steps["a"]), branch, to)
         lower.advance()
         lower.close()
         assert room.read("a") == expected(list(enumerate(above)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock.core.routing import Choice
 from penstock.core.states import StepState
 from penstock.core.work import Attempt, Outcome, Task, Verdict
 from penstock.store.journal import NO_ITEM, Journal
@@ -47,11 +49,14 @@ class Room:
         self.log.close()
         self.log = self.open()
 
-    def item(self, step: str = "a", verdict: Verdict = Verdict.ACCEPTED, **told: Any) -> int:
+    def item(
+        self, step: str = "a", verdict: Verdict = Verdict.ACCEPTED, choice: Choice | None = None, **told: Any
+    ) -> int:
         """A row of the step ends; its index."""
         index, self._rows = self._rows, self._rows + 1
         task = take(self.journal, self.steps[step], item(index), step_id=step)
-        self.journal.commit(self.run_no, self.steps[step], ended(task, verdict, **told), None, None)
+        outcome = replace(ended(task, verdict, **told), choice=choice)
+        self.journal.commit(self.run_no, self.steps[step], outcome, None, None)
         return index
 
     def single(self, step: str, outcome: Outcome | None = None) -> None:
@@ -140,6 +145,24 @@ def test_a_step_without_items_is_one_line_with_its_attempt_and_its_error(room: R
     assert (line["step"], line["attempt"], line["latency_ms"], line["verdict"]) == ("b", 2, 1500.0, "failed")
     assert line["error"] == {"kind": "timeout", "stderr": "last words"}
     assert "total" not in line
+
+
+def test_a_row_that_was_routed_says_where_by_which_rule_and_why(room: Room) -> None:
+    for choice in (Choice(2, "legal", 'item.topic="한" → true'), Choice(1, None, "it has no condition"), None):
+        room.item(choice=choice)
+    first, second, third = room.lines()
+    assert first["route"] == {"rule": 2, "to": "legal", "why": 'item.topic="한" → true'}
+    assert second["route"] == {"rule": 1, "to": None, "why": "it has no condition"}
+    assert "route" not in third
+
+
+def test_a_step_without_items_that_chose_a_model_says_by_which_rule(room: Room) -> None:
+    number = room.journal.start_task(room.steps["a"], NO_ITEM, 0, 1, False)
+    made = ended(Task("r1", "a", number, None))
+    outcome = replace(made, choice=Choice(1, None, "2 > 1 → true", local=True))
+    room.journal.commit(room.run_no, room.steps["a"], outcome, None, None)
+    room.end("a")
+    assert [line["route"] for line in room.lines()] == [{"rule": 1, "to": None, "why": "2 > 1 → true"}]
 
 
 def test_what_was_reused_says_cached(room: Room) -> None:

@@ -1,7 +1,8 @@
 """The models of a run, before its first call: simulated if that was asked for, each with its server and its key.
 
 A model whose key or server is missing is left out with a word where another one can serve, and stops the run before
-it begins where none can.
+it begins where none can. So does a step or a rule that keeps its items here and has no model here. Where one model is
+forced, it must be there; those in whose place it stands need not be, but where items stay here that it may not see.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from penstock.api.placing import local_places
 from penstock.core.calls import Fault
 from penstock.core.errors import OperatorError
 from penstock.core.models import Model
 from penstock.core.views import Options
-from penstock.core.workflow import Workflow
+from penstock.core.workflow import Step, Workflow
 from penstock.load.dotenv import read as read_dotenv
+from penstock.load.forced import FORCE_MODEL, model_named
 from penstock.models.wire import KEY_VARIABLES, Endpoint
+from penstock.rules.forcing import forced
 from penstock.rules.hosts import refused_host
+from penstock.rules.placement import is_local, told_elsewhere
 from penstock.rules.recasting import in_mode, mode_of, recast
 
 ADDRESSES = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL", "ollama": "OLLAMA_HOST"}
@@ -27,6 +32,7 @@ ADDRESSES = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL", "ol
 PATIENCE_S = 3.0
 _HERE = ("localhost", "127.0.0.1", "::1")
 _ALLOW = "add the host to `allow_hosts`, or rehearse with `penstock run --simulate`"
+_AT_HOME = "give it a model on this machine, or say `placement: local` in `models` of a server that counts as yours"
 _HELP = "set the key in the environment or in `.env`, start the server, or rehearse with `penstock run --simulate`"
 
 
@@ -46,7 +52,8 @@ def cast(workflow: Workflow, secrets: Mapping[str, str], options: Options, activ
     """
     if not any(step.asks for step in workflow.steps):
         return Cast(workflow, {})
-    environ = _environ(workflow, secrets)
+    environ = environ_of(workflow, secrets)
+    wanted = model_named(workflow, options.forced) if options.forced else None
     endpoints: dict[str, Endpoint] = {}
     lacking: dict[str, str] = {}
     looked_at: set[str] = set()
@@ -56,12 +63,21 @@ def cast(workflow: Workflow, secrets: Mapping[str, str], options: Options, activ
         if step.asks and mode is not None:
             unasked = mode == "only" or step.id not in active
             ready = _Ready(step.id, environ, options.simulate, unasked, endpoints, lacking, looked_at, workflow)
-            step = in_mode(recast(step, ready.models), mode)
+            sole = ready.forced(wanted) if wanted is not None and step.models else None
+            if step.id in active:
+                ready.keep_here(step, sole)
+            step = in_mode(recast(step, ready.models if sole is None else ready.replaced), mode)
+            step = forced(step, sole) if sole is not None else step
         steps.append(step)
     return Cast(replace(workflow, steps=tuple(steps)), endpoints, tuple(lacking.values()))
 
 
-def _environ(workflow: Workflow, secrets: Mapping[str, str]) -> dict[str, str]:
+def with_forced(options: Options, environ: Mapping[str, str]) -> Options:
+    """The options of a new run, with the model that the environment forces if they force none."""
+    return replace(options, forced=options.forced or environ.get(FORCE_MODEL) or None)
+
+
+def environ_of(workflow: Workflow, secrets: Mapping[str, str]) -> dict[str, str]:
     """Where keys come from: what the workflow declares as secrets, the environment, then `.env`."""
     file = workflow.folder / ".env"
     listed = read_dotenv(file) if file.is_file() else {}
@@ -91,6 +107,40 @@ class _Ready:
             raise OperatorError(f"step {self.step_id} has no {what} that can be asked: {reasons}", help)
         return there
 
+    def forced(self, model: Model) -> Model:
+        """The model that is asked in place of all others, where it is asked. OperatorError if it cannot be."""
+        placed = self._placed(model)
+        if not self._can_be_asked(placed):
+            reason = self.lacking[model.name]
+            help = _ALLOW if "`allow_hosts`" in reason else _HELP
+            raise OperatorError(f"the model that {FORCE_MODEL} names cannot be asked: {reason}", help)
+        return placed
+
+    def replaced(self, models: tuple[Model, ...], what: str) -> tuple[Model, ...]:
+        """Those in whose place another one is asked, without those that are known not to be there."""
+        placed = tuple(map(self._placed, models))
+        for model in placed:
+            self._endpoint(model)
+        return tuple(model for model in placed if model.name not in self.lacking) or placed
+
+    def keep_here(self, step: Step, sole: Model | None) -> None:
+        """OperatorError if items are to stay here and nobody is here who can be asked about them."""
+        if sole is not None and self._is_local(sole):
+            return
+        for place in local_places(self.workflow, step):
+            placed = tuple(map(self._placed, place.models))
+            here = [model for model in placed if self._is_local(model)]
+            if not here:
+                others = told_elsewhere(placed, lambda model: self._endpoint(model).url)
+                none = f"none of its {place.what}s is" if len(placed) > 1 else f"its {place.what} is not"
+                raise OperatorError(f"{place.where} is `placement: local`, and {none}: {others}", _AT_HOME)
+            if not [model for model in here if self._can_be_asked(model)]:
+                reasons = "; ".join(self.lacking[model.name] for model in here)
+                raise OperatorError(f"{place.where} has no local {place.what} that can be asked: {reasons}", _HELP)
+
+    def _is_local(self, model: Model) -> bool:
+        return is_local(model, self._endpoint(model).url)
+
     def _placed(self, model: Model) -> Model:
         """The model where it will be asked: in the simulator, or at the address that the environment says."""
         if self.simulate and model.provider != "sim":
@@ -102,11 +152,14 @@ class _Ready:
         """Where the environment says that the provider is, if it does."""
         return self.environ.get(ADDRESSES.get(model.provider, ""))
 
-    def _can_be_asked(self, model: Model) -> bool:
+    def _endpoint(self, model: Model) -> Endpoint:
         from penstock.models.adapters import ADAPTERS
 
-        key, lack = self._key(model)
-        endpoint = self.endpoints.setdefault(model.name, ADAPTERS[model.provider].endpoint(model.base_url, key))
+        key, _ = self._key(model)
+        return self.endpoints.setdefault(model.name, ADAPTERS[model.provider].endpoint(model.base_url, key))
+
+    def _can_be_asked(self, model: Model) -> bool:
+        endpoint, (_, lack) = self._endpoint(model), self._key(model)
         if self.unasked:
             return True
         if model.name not in self.looked_at:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from penstock.core.calls import Answer, Call, Intent, Judgement
+from penstock.core.canon import Json
 from penstock.core.views import RunView, StepView
 from penstock.core.work import Attempt, Outcome, Passed, Task
 from penstock.core.workflow import FileSource, Step
@@ -40,8 +41,17 @@ class CallRecorder(Protocol):
     def replayed(self, call: Call) -> None:
         """A call that was answered from the cache will be in the journal before its task's outcome."""
 
-    def judged(self, task_no: int, attempt: int, key: bytes | None, contract: bytes, judgement: Judgement) -> None:
-        """What an answer was found to be will be in the journal before its task's outcome."""
+    def judged(
+        self,
+        task_no: int,
+        attempt: int,
+        key: bytes | None,
+        contract: bytes,
+        judgement: Judgement,
+        signals: Mapping[str, Json] | None = None,
+    ) -> None:
+        """What an answer was found to be will be in the journal before its task's outcome. `signals` is what else is
+        known of it (`Signals`, and in a cascade `accept_when` with its operands); None where no model gave it."""
 
 
 class Pass(Protocol):

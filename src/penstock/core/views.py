@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from penstock.core.approval import Asked, Word
 from penstock.core.errors import Place
+from penstock.core.sampling import GateReport
 from penstock.core.workflow import Workflow
 
 
@@ -56,6 +58,7 @@ class StepView:
 
     `not_kept` are failures that were only counted, because enough of their signature are kept as fixtures. `place` is
     where the workflow file says it, None where nobody has the file at hand. `spent` is None where no model is asked.
+    `branches` are those of a `route` step, each with the number of its items.
     """
 
     id: str
@@ -67,6 +70,7 @@ class StepView:
     not_kept: int = 0
     place: Place | None = None
     spent: Spending | None = None
+    branches: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ class RunView:
     `spent` is None where no model is asked. `simulated`: the simulator answered, whatever was asked. `unpriced` are the
     models whose price is not known, `prices` the list that prices were taken from, None where none was. `exposed` are
     calls of which nobody knows whether they were billed, each at the most that it can have cost: those in flight, those
-    that timed out, and those that were in flight when Penstock died.
+    that timed out, and those that were in flight when Penstock died. `gate` is what the gate of a sample found, and how
+    it stands today; None where none was asked.
     """
 
     id: str
@@ -95,6 +100,7 @@ class RunView:
     unpriced: tuple[str, ...] = ()
     prices: str | None = None
     exposed: Spending = Spending()
+    gate: GateReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,22 @@ class Resumption:
     budget: tuple[tuple[str, str], ...] = ()
     expand: bool = False
     wait: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A step that waits for a person's word. `word` is the decision that its run has not gone on from yet.
+
+    `workflow` is the file's name, `folder` where it lies. `changed` are the things shown that are no longer as they were
+    when it was asked, a phrase each. `excerpts` pair what is shown with the first lines of it, as far as it is text.
+    """
+
+    asked: Asked
+    word: Word | None
+    workflow: str
+    folder: Path
+    changed: tuple[str, ...] = ()
+    excerpts: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 class Action(str, Enum):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from penstock.core.canon import compact, parse, squeeze
 from penstock.core.refusals import is_of_the_machine
+from penstock.core.routing import Route
 from penstock.core.states import StepState
 from penstock.core.views import Tally
 from penstock.core.work import Verdict
@@ -16,7 +17,7 @@ from penstock.engine.site import Site
 from penstock.engine.step_run import StepRun
 from penstock.rules.paths import fixed_path
 from penstock.rules.sampling import accept_rate, lower_bound
-from penstock.store.facts import spending
+from penstock.store.facts import spending_if_any
 from penstock.store.inputs import change, opened
 from penstock.store.targets import written
 
@@ -156,8 +157,7 @@ def _value(path: Path) -> tuple[str | None, str | None]:
 def _summary(site: Site, step: Step, step_no: int | None, tally: Tally) -> dict[str, object]:
     counts = {name: count for name, count in asdict(tally).items() if name != "in_flight"}
     judged = tally.accepted + tally.rejected + tally.failed
-    asks = step_no is not None and step.id in site.askings
-    spent = spending(site.journal.database, step_no) if asks and step_no is not None else None
+    spent = spending_if_any(site.journal.database, step_no, step.asks) if step_no is not None else None
     return {
         **counts,
         "accept_rate": accept_rate(tally.accepted, tally.rejected, tally.failed),
@@ -166,7 +166,16 @@ def _summary(site: Site, step: Step, step_no: int | None, tally: Tally) -> dict[
         **({"calls": spent.calls} if spent is not None else {}),
         "latency_p50_ms": _latency_ms(site, step_no, judged, 0.50),
         "latency_p95_ms": _latency_ms(site, step_no, judged, 0.95),
+        **_branches(site, step, step_no),
     }
+
+
+def _branches(site: Site, step: Step, step_no: int | None) -> dict[str, int]:
+    """How many items a `route` step sent to each of its branches; nothing for other steps."""
+    if not isinstance(step.spec, Route):
+        return {}
+    rows = [] if step_no is None else site.journal.database.all("branch_counts", {"step_no": step_no})
+    return dict.fromkeys(step.spec.branches, 0) | {row["branch"]: int(row["count"]) for row in rows}
 
 
 def _latency_ms(site: Site, step_no: int | None, judged: int, quantile: float) -> float | None:

@@ -23,6 +23,14 @@ TAKEN_BY_BRANCH: dict[str | None, frozenset[str]] = {
 }
 
 
+def taken_by(branch: str | None) -> tuple[frozenset[str], str | None]:
+    """What `foreach: steps.ID.BRANCH` takes: records with these verdicts; sent to that branch, where ID is a `route`
+    step and BRANCH one of its own."""
+    if branch in TAKEN_BY_BRANCH:
+        return TAKEN_BY_BRANCH[branch], None
+    return TAKEN_BY_BRANCH["accepted"], branch
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A row that a step may take: its place, exact text, value, and a sentence if it could not be read.
@@ -91,11 +99,11 @@ class StepFeed:
         above_ended: Callable[[], bool],
         passes_on: bool = False,
     ) -> None:
-        """`passes_on`: what comes is what the step above was given, not its record (it only judged it)."""
+        """`passes_on`: what comes is what the step above was given, not its record (it only judged or routed it)."""
         self._passes_on = passes_on
         self._journal = journal
         self._above_no = above_no
-        self._verdicts = TAKEN_BY_BRANCH[branch]
+        self._verdicts, self._to = taken_by(branch)
         self._above_ended = above_ended
         self._after = 0
         self._page: deque[Row] = deque()
@@ -107,7 +115,7 @@ class StepFeed:
             if not self._page and not self._turn():
                 return None
             row = self._page.popleft()
-            if row["verdict"] in self._verdicts:
+            if row["verdict"] in self._verdicts and self._to in (None, row["branch"]):
                 return _passed_on(row) if self._passes_on else _arrival(row)
 
     def close(self) -> None:
@@ -133,7 +141,7 @@ def _arrival(row: Row) -> Arrival:
 
 
 def _passed_on(row: Row) -> Arrival:
-    if row["verdict"] == Verdict.FAILED.value:
+    if row["verdict"] == Verdict.FAILED.value or row["record"] is None:  # a model that was to route it chose nothing
         return _failure(row)
     text: bytes = row["input"]
     try:

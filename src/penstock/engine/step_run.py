@@ -7,22 +7,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from penstock.core.canon import item_key, parse
+from penstock.core.canon import compact, item_key, parse
 from penstock.core.errors import BugError, ConditionError, OperatorError
+from penstock.core.generation import Generate
+from penstock.core.routing import Route
 from penstock.core.states import StepState
 from penstock.core.views import Spending, StepView, Tally
-from penstock.core.work import UNREAD, Bill, Item, Outcome, Task, Verdict
+from penstock.core.work import UNREAD, Bill, Form, Item, Outcome, Record, Task, Verdict
 from penstock.core.workflow import Placeholder, Step, StepSource
 from penstock.engine.feeds import Arrival, Feed
 from penstock.engine.reuse import Found, Reuse
 from penstock.engine.site import Site
+from penstock.kinds import route
 from penstock.rules.conditions import decide
 from penstock.rules.filling import values_of
 from penstock.rules.paths import fixed_path, item_path
-from penstock.rules.placeholders import ValueFault, resolve
+from penstock.rules.placeholders import ValueFault, resolve, value_of
 from penstock.store import fixtures
 from penstock.store.derived import Sequence
-from penstock.store.facts import spending
+from penstock.store.facts import spending_if_any
 from penstock.store.journal import NO_ITEM, Taken
 from penstock.store.layout import move
 from penstock.store.targets import lost_claim
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from penstock.kinds.asking import Asking
 
 PAGE = 256
-ROOTS = frozenset({"item", "i", "key", "origin", "chain", "env", "outputs", "run"})
+ROOTS = frozenset({"item", "i", "key", "origin", "chain", "env", "outputs", "steps", "run"})
 COUNTED = ("accepted", "rejected", "failed", "skipped", "cached")
 FAILED_FAST = f"{UNREAD}the step had failed before (fail_fast)"
 
@@ -68,9 +71,14 @@ class StepRun:
         self._started = site.clock.monotonic()
         self._env = site.env_of(step)
         self._names = site.names.seen_by(step)
+        above = [site.workflow.step(source.step) for source in chain]
+        self._rules = step.spec if isinstance(step.spec, Route) and step.spec.chooser is None else None
+        self._local = any(each.local for each in (step, *above))
+        self._placing = () if self._local else tuple(site.steps[each.id] for each in above if _places(each))
         self._counts = self._counted() if resumed else dict.fromkeys(COUNTED, 0)
         self._flying = 0
-        self._spent = spending(site.journal.database, self.step_no) if resumed else Spending()
+        before = spending_if_any(site.journal.database, self.step_no, step.asks) if resumed else None
+        self._spent, self._spent_any = before or Spending(), before is not None
         self._keeps_input = site.streamed(step.id)
         self._one_task = feed is None
         self.draining = step.fail_fast and self._too_many(None)
@@ -80,8 +88,8 @@ class StepRun:
     def next_task(self) -> Task | None:
         """The next task to carry out; None if no row is there now.
 
-        Rows that need no command (skipped, reused, unreadable) are settled on the way, up to a page of them: then
-        `paused` is true, so that the loop can turn.
+        Rows that need no command (skipped, reused, unreadable, sent to a branch by a rule) are settled on the way, up
+        to a page of them: then `paused` is true, so that the loop can turn.
         """
         if self._one_task:
             self._one_task = False
@@ -139,7 +147,8 @@ class StepRun:
             known.task_no if known else journal.start_task(no, item, occurrence, self._site.epoch, self._keeps_input)
         )
         whose = item if self._feed is not None else None
-        task = Task(self._site.run_id, self.step.id, number, whose, spent=known.spent if known else 0)
+        spent, local = known.spent if known else 0, self._is_local(arrival.index)
+        task = Task(self._site.run_id, self.step.id, number, whose, spent=spent, local=local)
         if known and known.epoch == 0:
             journal.begin_task(number, self._site.epoch)
         ready = self._ready(task, arrival, names)
@@ -152,6 +161,11 @@ class StepRun:
             case Outcome():
                 self._commit(ready, 0, None)
         return None
+
+    def _is_local(self, index: int) -> bool:
+        """Whether no model elsewhere may see the row: all of the step's, or this one by the choice of a rule above."""
+        database = self._site.journal.database
+        return self._local or any(database.one("kept_local", (no, index)) is not None for no in self._placing)
 
     def _held(self, known: Taken) -> bool:
         """Whether a task that was in flight when Penstock died must wait for a person's word."""
@@ -175,7 +189,9 @@ class StepRun:
         try:
             skipped = self._where(names)
             if skipped is not None:
-                return Outcome(task, Verdict.SKIPPED, reason=skipped)
+                return self._instead(task, names, skipped)
+            if self._rules is not None:
+                return route.by_rules(task, self._rules, names)
             task = self._seeing(task, names, asking) if asking is not None else self._filled(task, names)
         except (ConditionError, ValueFault, ValueError) as error:
             return Outcome(task, Verdict.FAILED, reason=str(error))
@@ -194,6 +210,13 @@ class StepRun:
         except ConditionError as error:
             raise ConditionError(f"where: {error}") from error
         return None if answer.value else f"where: {answer.shown}"
+
+    def _instead(self, task: Task, names: ItemNames, reason: str) -> Outcome:
+        """What becomes of a row for which `where` is false: it is skipped, or its `else` stands for its record."""
+        if not self.step.otherwise:
+            return Outcome(task, Verdict.SKIPPED, reason=reason)
+        value = _otherwise(self.step, names)
+        return Outcome(task, Verdict.ACCEPTED, record=Record(Form.JSON, compact(value).encode()), reason=reason)
 
     def _seeing(self, task: Task, names: ItemNames, asking: Asking) -> Task:
         """The task with what its templates and checks mention."""
@@ -264,7 +287,7 @@ class StepRun:
         self._counts[outcome.verdict.value] += 1
         self._counts["cached"] += reused is not None or _bought_nothing(outcome)
         if outcome.bill is not None:
-            self._spent = self._spent.plus(_spending(outcome.bill))
+            self._spent, self._spent_any = self._spent.plus(_spending(outcome.bill)), True
         self._flying -= in_flight
         if outcome.verdict is Verdict.FAILED and self.step.fail_fast and self._too_many(None):
             self.draining = True
@@ -295,8 +318,8 @@ class StepRun:
 
     @property
     def spent(self) -> Spending | None:
-        """What its model calls came to so far; None for a step that asks no model."""
-        return self._spent if self.step.id in self._site.askings else None
+        """What its model calls came to so far; None where neither the step nor its commands have asked any model."""
+        return self._spent if self.step.asks or self._spent_any else None
 
     def too_many_failed(self) -> bool:
         """Whether more items failed than `max_failures` allows, now that all have ended."""
@@ -332,9 +355,21 @@ class StepRun:
         return dict.fromkeys(COUNTED, 0) | counts | {"cached": int(reused[0]) if reused else 0}
 
 
+def _otherwise(step: Step, names: Mapping[str, object]) -> object:
+    """The value that `else` names; ValueFault if there is none."""
+    root, *path = step.otherwise
+    return value_of(Placeholder(str(root), tuple(path), "else"), names)
+
+
 def _bought_nothing(outcome: Outcome) -> bool:
     """Whether a model step's task was answered from the cache alone."""
     return outcome.bill is not None and outcome.bill.cached > 0 and not outcome.bill.sent
+
+
+def _places(step: Step) -> bool:
+    """Whether a rule of the step's keeps some of its rows from models elsewhere."""
+    rules = step.spec.rules if isinstance(step.spec, (Generate, Route)) else ()
+    return any(rule.local for rule in rules)
 
 
 def _spending(bill: Bill) -> Spending:

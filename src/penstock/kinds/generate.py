@@ -2,29 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from penstock.core.calls import FaultClass
 from penstock.core.canon import compact
+from penstock.core.errors import ConditionError
 from penstock.core.work import UNREAD, Attempt, Form, Outcome, Record, Task, Verdict
 from penstock.core.workflow import Step
+from penstock.kinds.asking import Asking, Question, placed, seated
 from penstock.kinds.permits import NotBegun
 from penstock.kinds.settling import Account, Settled, settle
 from penstock.kinds.tools import Tools
 from penstock.models.budget import Exhausted
 from penstock.rules.prompts import TemplateFault
 from penstock.rules.repair import Stop
+from penstock.rules.routing import choose, unmatched
 
 
 async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
-    """What the models' answers came to: accepted with a record, rejected with all answers kept, or failed."""
+    """What the models' answers came to: accepted with a record, rejected with all answers kept, or failed. With rules
+    the outcome has what was chosen for the item, however it ended."""
     asking = tools.asking
     assert asking is not None
     assert asking.question is not None
     await tools.permit.begin()
+    names = {**asking.vars, **(task.names or {})}
+    local = task.local or step.local
+    if not asking.rules:
+        return await _answered(task, number, tools, asking, asking.question, names, local)
+    try:
+        choice = choose(asking.rules, names)
+        reason = unmatched(asking.rules, names) if choice is None else ""
+    except ConditionError as error:
+        choice, reason = None, str(error)
+    if choice is None or choice.rule is None:
+        attempt = Attempt(number, tools.clock.now(), 0.0, "route", reason)
+        return Outcome(task, Verdict.FAILED, (attempt,), reason=reason, bill=Account(task.number).bill())
+    question = asking.routed[choice.rule - 1]
+    outcome = await _answered(task, number, tools, asking, question, names, local or choice.local)
+    return replace(outcome, choice=choice)
+
+
+async def _answered(
+    task: Task,
+    number: int,
+    tools: Tools,
+    asking: Asking,
+    question: Question,
+    names: Mapping[str, object],
+    local: bool,
+) -> Outcome:
+    """What comes of the question; with `local`, of asking no model elsewhere."""
     started_at, start = tools.clock.now(), tools.clock.monotonic()
     account = Account(task.number)
-    names = {**asking.vars, **(task.names or {})}
     try:
-        settled = await settle(asking, asking.question, names, account, asking.judge)
+        settled = await _settled(asking, question, names, account, local)
     except TemplateFault as fault:
         reason = f"its prompt cannot be written: {one_line(fault)}"
         attempt = Attempt(number, started_at, tools.clock.monotonic() - start, "prompt", reason)
@@ -37,12 +70,24 @@ async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
         settled = stop
     tools.permit.end()  # what was bought is durable: the next task need not wait for the outcome
     elapsed_s = tools.clock.monotonic() - start
+    at = account.attempt or number
     if isinstance(settled, Stop):
-        attempt = Attempt(account.attempt, started_at, elapsed_s, settled.cls.value, settled.reason)
+        attempt = Attempt(at, started_at, elapsed_s, settled.cls.value, settled.reason)
         trail = tuple(account.trail)
         return Outcome(task, settled.verdict, (attempt,), reason=settled.reason, bill=account.bill(), trail=trail)
-    attempt = Attempt(account.attempt, started_at, elapsed_s)
-    return Outcome(task, Verdict.ACCEPTED, (attempt,), _record(settled, asking.question.schema), bill=account.bill())
+    attempt = Attempt(at, started_at, elapsed_s)
+    return Outcome(task, Verdict.ACCEPTED, (attempt,), _record(settled, question.schema), bill=account.bill())
+
+
+async def _settled(
+    asking: Asking, question: Question, names: Mapping[str, object], account: Account, local: bool
+) -> Settled | Stop:
+    """An answer that will do, or why there is none. Nothing is bought where nobody may judge it."""
+    asked = placed(question, local)
+    judge = seated(asking.judge, local)
+    if isinstance(asked, Stop):
+        return asked
+    return judge if isinstance(judge, Stop) else await settle(asking, asked, names, account, judge)
 
 
 def out_of_budget(error: Exhausted, account: Account) -> Stop | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from penstock.core.generation import Generate, Verify
+from penstock.core.routing import Route
 from penstock.core.work import Outcome, Task
 from penstock.core.workflow import Shell, Step
-from penstock.kinds import shell
+from penstock.kinds import route, shell
 from penstock.kinds.tools import Tools
 
 Perform = Callable[[Task, Step, int, Tools], Awaitable[Outcome]]
@@ -30,4 +31,4 @@ def _verify(task: Task, step: Step, number: int, tools: Tools) -> Awaitable[Outc
     return verify.perform(task, step, number, tools)
 
 
-KINDS: dict[type, Perform] = {Shell: shell.perform, Generate: _generate, Verify: _verify}
+KINDS: dict[type, Perform] = {Shell: shell.perform, Generate: _generate, Verify: _verify, Route: route.perform}

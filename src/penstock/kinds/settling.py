@@ -6,18 +6,21 @@ What is next is decided in rules/repair.py; what was bought is kept by the clien
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
-from penstock.core.calls import Call, Fault, FaultClass, Finish, Flaw, Judgement, Message, Reply, Request
+from penstock.core.calls import Call, Fault, FaultClass, Finish, Flaw, Judgement, Message, Reply, Request, Signals
 from penstock.core.canon import Json
+from penstock.core.errors import ConditionError
+from penstock.core.models import Model
 from penstock.core.work import Bill, Verdict
 from penstock.kinds.asking import Asking, Bench, Question
-from penstock.models.bodies import LIMITS
+from penstock.models.bodies import LIMITS, LOGPROBS
 from penstock.models.client import Asked, Whose
+from penstock.rules.conditions import decide
 from penstock.rules.contract import judged
 from penstock.rules.prompts import render
 from penstock.rules.reask import messages
-from penstock.rules.repair import Past, Previous, Stop, Try, after, first
+from penstock.rules.repair import Past, Previous, Stop, Try, after, first, is_last
 from penstock.rules.shrinking import shrink
 
 
@@ -57,31 +60,52 @@ class Settled:
 async def settle(
     asking: Asking, question: Question, names: Mapping[str, object], account: Account, judge: Bench | None = None
 ) -> Settled | Stop:
-    """An answer that meets the contract and passes the judge, or why there is none. TemplateFault if a prompt has no
-    text for these names."""
+    """An answer that meets the contract, passes the judge and is not doubted, or why there is none. TemplateFault if a
+    prompt has no text for these names."""
     history: list[Past] = []
     tried = first(question.policy)
     while True:
-        account.attempt += question.purpose == "answer"
-        request = _request(question, tried, names)
-        asked = await _ask(asking, question, request, account)
-        found = _judge(question, asked, names)
-        text = asked.result.text if isinstance(asked.result, Reply) else None
-        if isinstance(found, Judgement) and found.ok and judge is not None:
-            opinion = await second_opinion(asking, judge, {**names, "output": found.value}, found, account)
-            if isinstance(opinion, Stop):
-                _keep(asking, request, asked, Fault(opinion.cls, opinion.reason), text, tried, account)
-                return opinion
-            found = opinion
-        if question.purpose == "answer" or asking.question is None:
-            _keep(asking, request, asked, found, text, tried, account)
-        if isinstance(found, Judgement) and found.ok:
-            return Settled(text or "", found)
-        history.append(_past(tried, request, found, asked))
+        account.attempt += question.purpose != "judge"
+        came = await _try(asking, question, tried, names, account, judge, history)
+        if not isinstance(came, Past):
+            return came
+        history.append(came)
         following = after(question.policy, history)
         if isinstance(following, Stop):
             return following
         tried = following
+
+
+async def _try(
+    asking: Asking,
+    question: Question,
+    tried: Try,
+    names: Mapping[str, object],
+    account: Account,
+    judge: Bench | None,
+    history: Sequence[Past],
+) -> Settled | Stop | Past:
+    """What came of one try: the answer that will do, why the item fails, or what was wrong."""
+    request = _request(question, tried, names)
+    asked = await _ask(asking, question, request, account)
+    found = _judge(question, asked, names)
+    text = asked.result.text if isinstance(asked.result, Reply) else None
+    if isinstance(found, Judgement) and found.ok and judge is not None:
+        opinion = await second_opinion(asking, judge, {**names, "output": found.value}, found, account)
+        if isinstance(opinion, Stop):
+            _keep(asking, request, asked, Fault(opinion.cls, opinion.reason), text, tried, account, {})
+            return opinion
+        found = opinion
+    stop = None
+    signals = _signals(history, tried, found, asked)
+    if isinstance(found, Judgement) and found.ok and question.accept_when and not is_last(question.policy, tried):
+        found, shown, stop = _weighed(question.accept_when, found, names, signals)
+        signals["accept_when"] = shown
+    if question.purpose != "judge" or asking.question is None:
+        _keep(asking, request, asked, found, text, tried, account, signals)
+    if isinstance(found, Judgement) and found.ok:
+        return Settled(text or "", found)
+    return stop or _past(tried, request, found, asked)
 
 
 def _request(question: Question, tried: Try, names: Mapping[str, object]) -> Request:
@@ -91,7 +115,13 @@ def _request(question: Question, tried: Try, names: Mapping[str, object]) -> Req
     turns = messages(system, render(question.prompt, seen), tried.previous, json=question.schema is not None)
     own = question.policy.max_tokens
     limit = tried.max_tokens if tried.max_tokens is not None else (model.max_tokens if own is None else None)
-    return Request(model, turns, question.params, question.schema, limit, tried.raised)
+    return Request(model, turns, _params(question, model), question.schema, limit, tried.raised)
+
+
+def _params(question: Question, model: Model) -> Mapping[str, Json]:
+    """The author's, and that which asks for log-probabilities where they are looked at and the provider has them."""
+    asked = LOGPROBS.get(model.provider) if question.logprobs else None
+    return {asked: True, **question.params} if asked is not None else question.params
 
 
 async def _ask(asking: Asking, question: Question, request: Request, account: Account) -> Asked:
@@ -99,7 +129,7 @@ async def _ask(asking: Asking, question: Question, request: Request, account: Ac
         request, Whose(account.task_number, account.attempt, question.purpose, asking.step_id), asking.manner
     )
     account.calls += asked.calls
-    if isinstance(asked.result, Reply) and (question.purpose == "answer" or account.model is None):
+    if isinstance(asked.result, Reply) and (question.purpose != "judge" or account.model is None):
         account.model = _called(request, asked.result)
     return asked
 
@@ -133,6 +163,31 @@ async def second_opinion(
     return Judgement(opinion.ok, opinion.tier, found.value, opinion.flaws, found.mended, opinion.score)
 
 
+def _signals(history: Sequence[Past], tried: Try, found: Judgement | Fault, asked: Asked) -> dict[str, Json]:
+    """What is known of the answer beside what it says, as `accept_when` sees it."""
+    attempts = 1 + sum(past.tried.model == tried.model for past in history)
+    mended, score = (found.mended, found.score) if isinstance(found, Judgement) else (False, None)
+    logprob = asked.result.logprob if isinstance(asked.result, Reply) else None
+    return asdict(Signals(attempts, mended, score, logprob))
+
+
+def _weighed(
+    accept_when: str, found: Judgement, names: Mapping[str, object], signals: Mapping[str, Json]
+) -> tuple[Judgement, str, Stop | None]:
+    """An answer that meets its contract, doubtful if `accept_when` does not hold; what that saw; and a Stop if it has
+    no answer: the workflow is wrong then, and another model would not mend it."""
+    try:
+        answer = decide(accept_when, {**names, "output": found.value, "signals": signals})
+    except ConditionError as error:
+        stop = Stop(Verdict.FAILED, FaultClass.DOUBTFUL, f"accept_when: {error}")
+        return _doubtful(found, accept_when, str(error)), str(error), stop
+    return (found if answer.value else _doubtful(found, accept_when, answer.shown)), answer.shown, None
+
+
+def _doubtful(found: Judgement, accept_when: str, shown: str) -> Judgement:
+    return replace(found, ok=False, tier=FaultClass.DOUBTFUL, flaws=(Flaw("", accept_when, shown),))
+
+
 def _past(tried: Try, request: Request, found: Judgement | Fault, asked: Asked) -> Past:
     if isinstance(found, Fault):
         return Past(tried, found.cls, message=found.message)
@@ -159,11 +214,12 @@ def _keep(
     text: str | None,
     tried: Try,
     account: Account,
+    signals: Mapping[str, Json],
 ) -> None:
-    """The journal has what the answer was found to be, and the trail of the task goes on; a `verify` step's is that of
-    its judge, whose words are no answer to be judged again."""
+    """The journal has what the answer was found to be with its signals, and the trail of the task goes on; a `verify`
+    step's is that of its judge, whose words are no answer to be judged again."""
     if isinstance(found, Judgement) and asking.question is not None:
-        asking.recorder.judged(account.task_number, account.attempt, asked.key, asking.contract, found)
+        asking.recorder.judged(account.task_number, account.attempt, asked.key, asking.contract, found, signals)
     account.trail.append(
         {
             "model": request.model.name,

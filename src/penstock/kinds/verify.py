@@ -10,6 +10,7 @@ from penstock.core.calls import FaultClass, Judgement
 from penstock.core.canon import Json, compact
 from penstock.core.work import UNREAD, Attempt, Form, Outcome, Record, Task, Verdict
 from penstock.core.workflow import Step
+from penstock.kinds.asking import Bench, seated
 from penstock.kinds.generate import out_of_budget
 from penstock.kinds.settling import Account, flaws, second_opinion
 from penstock.kinds.tools import Tools
@@ -19,7 +20,7 @@ from penstock.rules.repair import Stop
 
 
 async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
-    """Whether the item meets the contract: accepted or rejected; failed if no judge could be asked."""
+    """Whether the item meets the contract: accepted or rejected; failed if no judge could be asked, or none may be."""
     asking, item = tools.asking, task.item
     assert asking is not None
     assert item is not None
@@ -30,9 +31,12 @@ async def perform(task: Task, step: Step, number: int, tools: Tools) -> Outcome:
     found: Judgement | Stop = asking.checker.judge(item.text.decode("utf-8", "surrogateescape"), names)
     if isinstance(found, Judgement):
         value = found.value
-        if found.ok and asking.judge is not None:
+        judge = seated(asking.judge, task.local or step.local)
+        if found.ok and isinstance(judge, Stop):
+            found = judge
+        elif found.ok and isinstance(judge, Bench):
             try:
-                found = await second_opinion(asking, asking.judge, {**names, "output": value}, found, account)
+                found = await second_opinion(asking, judge, {**names, "output": value}, found, account)
             except TemplateFault as fault:
                 found = Stop(Verdict.FAILED, FaultClass.JUDGE, f"its rubric cannot be written: {fault}")
             except Exhausted as error:

@@ -18,6 +18,8 @@ from penstock.models.waits import retry_after_s
 LIMITS = ("max_tokens", "max_completion_tokens", "num_predict")
 """The names under which an author may set the most that a model writes. A cascade shares its parameters, so each
 provider takes all of them and says it in its own word."""
+LOGPROBS = {"openai": "logprobs", "ollama": "logprobs"}
+"""The parameter that asks a provider how likely each token of its answer was; the others do not tell."""
 
 _EXCERPT = 200
 _MESSAGE = 500

@@ -27,6 +27,7 @@ from penstock.core.calls import (
     TransportKind,
 )
 from penstock.core.canon import Json, canonical
+from penstock.core.models import Model
 from penstock.core.seams import AnswerStore, CallRecorder, Clock
 from penstock.models.adapters import ADAPTERS
 from penstock.models.guards import Guards, overrun_sentence, unguarded
@@ -34,7 +35,7 @@ from penstock.models.limits import Closed, longest_s
 from penstock.models.pricing import cost_of
 from penstock.models.sim.adapter import SEND_HEADER
 from penstock.models.transport import Transport
-from penstock.models.wire import Built, Endpoint, HttpRequest
+from penstock.models.wire import Adapter, Built, Endpoint, Hear, HttpRequest
 from penstock.rules.waits import SENDS, Setback, wait_s
 from penstock.rules.worst_case import Worst, used
 
@@ -67,6 +68,34 @@ class Manner:
     sends: int = SENDS
     at_once: int | None = None
     mask: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """A request that somebody else wrote, to be passed on in its own words. `adapter` builds and reads those.
+
+    `request` stands for it where costs and limits are reckoned: its model, parameters and sample number. `told` is what
+    tells it from every other request to the same address, the sample number aside. `hear` gets the parts of a good
+    response as they come over the network: once it has, nothing is sent again.
+    """
+
+    request: Request
+    adapter: Adapter
+    endpoint: Endpoint
+    told: Mapping[str, Json]
+    hear: Hear | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A request on its way, whoever wrote it, with its key and how it is read in a cached answer's file."""
+
+    request: Request
+    adapter: Adapter
+    endpoint: Endpoint
+    key: bytes
+    described: Mapping[str, Json]
+    hear: Hear | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,51 +138,71 @@ class Client:
         self._flying: dict[bytes, asyncio.Future[Asked | None]] = {}
         self._said: set[str] = set()
 
-    async def ask(self, request: Request, whose: Whose, manner: Manner) -> Asked:
+    def address(self, model: Model) -> str:
+        """Where the model is asked: its server's address, or `sim:` or `python:`."""
+        return self._endpoints[model.name].url
+
+    async def ask(self, request: Request, whose: Whose, manner: Manner, endpoint: Endpoint | None = None) -> Asked:
         """The reply, or why there is none. Raises what the journal does (the run cannot go on then), and Exhausted
-        where a budget has no room for the call."""
-        endpoint = self._endpoints[request.model.name]
+        where a budget has no room for the call. `endpoint` is where a model is that is none of those at hand."""
+        endpoint = endpoint or self._endpoints[request.model.name]
         concealed = self._guards.concealed(request, endpoint, manner.mask)
         if isinstance(concealed, Fault):
             return Asked(concealed, bytes(32))
-        request = concealed
-        key = fingerprint(request, endpoint)
-        bought = self._store.get(key) if manner.cache in ("use", "only") else None
-        replayed = self._replayed(request, key, bought, whose) if bought is not None else None
+        adapter = ADAPTERS[concealed.model.provider]
+        key = fingerprint(concealed, endpoint)
+        return await self._answered(_Question(concealed, adapter, endpoint, key, described(concealed)), whose, manner)
+
+    async def relay(self, passing: Passing, whose: Whose, manner: Manner) -> Asked:
+        """As `ask`, for a request that somebody else wrote, its secrets masked (`Guards.concealed_value`)."""
+        request, endpoint = passing.request, passing.endpoint
+        told = {**passing.told, "version": KEY_VERSION, "url": endpoint.url, "sample": request.sample}
+        key = hashlib.sha256(canonical(told)).digest()
+        said = {"provider": request.model.provider, "model": request.model.served, **passing.told}
+        return await self._answered(
+            _Question(request, passing.adapter, endpoint, key, said, passing.hear), whose, manner
+        )
+
+    async def _answered(self, question: _Question, whose: Whose, manner: Manner) -> Asked:
+        bought = self._store.get(question.key) if manner.cache in ("use", "only") else None
+        replayed = self._replayed(question, bought, whose) if bought is not None else None
         if replayed is not None:
             return replayed
         if manner.cache == "only":
-            return Asked(Fault(FaultClass.DENIED, "its answer is not in the cache, and `cache: only` buys none"), key)
+            why = "its answer is not in the cache, and `cache: only` buys none"
+            return Asked(Fault(FaultClass.DENIED, why), question.key)
         if manner.cache == "off":
-            return await self._sent(request, key, whose, manner)
-        return await self._once(request, key, whose, manner)
+            return await self._sent(question, whose, manner)
+        return await self._once(question, whose, manner)
 
-    def _replayed(self, request: Request, key: bytes, answer: Answer, whose: Whose) -> Asked | None:
+    def _replayed(self, question: _Question, answer: Answer, whose: Whose) -> Asked | None:
         """The answer as it was bought; the call log tells that nothing was sent. None for a response that answers
         nothing: the journal has those too."""
-        result = ADAPTERS[request.model.provider].parse(request, answer)
+        result = question.adapter.parse(question.request, answer)
         if not _is_an_answer(result):
             return None
-        call = self._call(self._intent(request, whose, key, 1), result, Cost(0, CostStatus.EXACT), answer.status)
+        intent = self._intent(question, whose, 1)
+        call = self._call(intent, result, Cost(0, CostStatus.EXACT), answer.status)
         self._recorder.replayed(call)
-        return Asked(result, key, (call,), answer)
+        return Asked(result, question.key, (call,), answer)
 
-    async def _once(self, request: Request, key: bytes, whose: Whose, manner: Manner) -> Asked:
+    async def _once(self, question: _Question, whose: Whose, manner: Manner) -> Asked:
         """Sent by the first who asks; whoever asks meanwhile gets what that one gets."""
+        key = question.key
         while key in self._flying:
             first = await asyncio.shield(self._flying[key])
             if first is None:
                 continue
             if first.answer is None:
                 return Asked(first.result, key)
-            replayed = self._replayed(request, key, first.answer, whose)
+            replayed = self._replayed(question, first.answer, whose)
             if replayed is not None:
                 return replayed
         future: asyncio.Future[Asked | None] = asyncio.get_running_loop().create_future()
         self._flying[key] = future
         asked = None
         try:
-            asked = await self._sent(request, key, whose, manner)
+            asked = await self._sent(question, whose, manner)
             return asked
         finally:
             del self._flying[key]
@@ -161,16 +210,17 @@ class Client:
 
     # --- sending -------------------------------------------------------------------------------
 
-    async def _sent(self, request: Request, key: bytes, whose: Whose, manner: Manner) -> Asked:
+    async def _sent(self, question: _Question, whose: Whose, manner: Manner) -> Asked:
         """Sent until there is an answer, or a fault that no other send would mend."""
+        request, first = question.request, _FirstPart(question.hear)
         calls: list[Call] = []
         setbacks: list[Setback] = []
         denied, waited_s = 0, 0.0
         while True:
             dropped = self._dropped.get(request.model.name, frozenset())
-            asked = await self._send(request, key, whose, manner, dropped, calls, waited_s)
+            asked = await self._send(question, whose, manner, dropped, calls, waited_s, first)
             fault = asked.result
-            if isinstance(fault, Reply):
+            if isinstance(fault, Reply) or first.heard:
                 return asked
             if fault.param is not None and fault.param not in dropped:
                 self._drop(request, fault.param, fault.message)
@@ -193,16 +243,17 @@ class Client:
 
     async def _send(
         self,
-        request: Request,
-        key: bytes,
+        question: _Question,
         whose: Whose,
         manner: Manner,
         dropped: frozenset[str],
         calls: list[Call],
         waited_s: float,
+        first: _FirstPart,
     ) -> Asked:
         """One send: the intent durable before it, the raw answer durable after it. `calls` gets the call."""
-        adapter, endpoint, guards = ADAPTERS[request.model.provider], self._endpoints[request.model.name], self._guards
+        request, adapter, endpoint, key = question.request, question.adapter, question.endpoint, question.key
+        guards = self._guards
         built = adapter.build(request, endpoint, dropped)
         self._tell_lowered(request, built)
         body = built.http.body
@@ -215,11 +266,12 @@ class Client:
             result: Reply | Fault | None = None
             answer: Answer | None = None
             try:
-                intent = self._intent(request, whose, key, len(calls) + 1, worst)
+                intent = self._intent(question, whose, len(calls) + 1, worst)
                 number = await self._recorder.intent(intent)
                 held.sent()
                 began = self._clock.monotonic()
-                got = await self._transport.send(_numbered(built.http, intent.send), manner.timeout_s)
+                hear = first if question.hear is not None else None
+                got = await self._transport.send(_numbered(built.http, intent.send), manner.timeout_s, hear)
                 elapsed_s = got.elapsed_s if isinstance(got, Answer) else self._clock.monotonic() - began
                 answer = guards.answer(got) if isinstance(got, Answer) else None
                 result = guards.fault(got) if isinstance(got, Fault) else adapter.parse(request, answer or got)
@@ -236,7 +288,7 @@ class Client:
         calls.append(call)
         kept = answer if answer is not None and _is_an_answer(result) else None
         if kept is not None and manner.cache != "off":
-            self._store.put(key, described(request), kept)
+            self._store.put(key, question.described, kept)
         return Asked(result, key, tuple(calls), kept)
 
     def _tell(self, sentence: str | None) -> None:
@@ -261,8 +313,8 @@ class Client:
             self._said.add(sentence)
             self._note(sentence)
 
-    def _intent(self, request: Request, whose: Whose, key: bytes, send: int, worst: Worst | None = None) -> Intent:
-        model, now = request.model, self._clock.now()
+    def _intent(self, question: _Question, whose: Whose, send: int, worst: Worst | None = None) -> Intent:
+        model, key, now = question.request.model, question.key, self._clock.now()
         number, attempt, purpose = whose.task_number, whose.attempt, whose.purpose
         most = (worst.tokens, worst.micros) if worst is not None else (None, None)
         return Intent(number, attempt, send, purpose, key, model.name, model.provider, now, *most)
@@ -280,6 +332,21 @@ class Client:
         served = result.served if isinstance(result, Reply) else None
         fault = result if isinstance(result, Fault) else None
         return Call(intent, served, result.usage, cost, fault, status, elapsed_s, waited_s, cached)
+
+
+class _FirstPart:
+    """Passes the parts of a response on, and remembers that there was one."""
+
+    __slots__ = ("_hear", "heard")
+
+    def __init__(self, hear: Hear | None) -> None:
+        self._hear = hear
+        self.heard = False
+
+    def __call__(self, part: bytes) -> None:
+        self.heard = True
+        if self._hear is not None:
+            self._hear(part)
 
 
 def _shut(closed: Closed) -> Fault:

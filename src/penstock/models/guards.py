@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from urllib.parse import urlsplit
 
 from penstock.core.calls import Answer, Call, Fault, FaultClass, Message, Request
 from penstock.core.canon import Json
@@ -15,8 +15,8 @@ from penstock.models.budget import Budget, Overrun, limit_sent
 from penstock.models.limits import Limits
 from penstock.models.pricing import BYTES_A_TOKEN, price_of
 from penstock.models.wire import Endpoint
-from penstock.rules.hosts import is_loopback
 from penstock.rules.key_formats import BLOCKING, masked
+from penstock.rules.placement import is_local
 from penstock.rules.secrets import Masker
 from penstock.rules.worst_case import START, Worst, most_input, raised, worst
 
@@ -40,7 +40,7 @@ class Guards:
 
         A Fault if it holds what no mask may stand for: a private key in a prompt is a mistake.
         """
-        elsewhere = formats and not is_local(request.model, endpoint)
+        elsewhere = formats and not is_local(request.model, endpoint.url)
         if self.masker is None and not elsewhere:
             return request
         turns = []
@@ -50,16 +50,29 @@ class Guards:
                 text, found = masked(text, self.key)
                 blocking = next((each.rule for each in found if each.rule in BLOCKING), None)
                 if blocking is not None:
-                    what = blocking.replace("_", " ")
-                    return Fault(
-                        FaultClass.DENIED, f"its prompt holds a {what}, which is not sent to {request.model.name}"
-                    )
+                    return _blocked(blocking, request.model)
             turns.append(turn if text is turn.content else Message(turn.role, text))
         params: Json = dict(request.params)
         if self.masker is not None:
             params = self.masker.value(params)
         assert isinstance(params, dict)
         return replace(request, messages=tuple(turns), params=params)
+
+    def concealed_value(self, value: Json, model: Model, endpoint: Endpoint, formats: bool) -> Json | Fault:
+        """As `concealed`, for the body of a request that somebody else wrote."""
+        if self.masker is not None:
+            value = self.masker.value(value)
+        if not formats or is_local(model, endpoint.url):
+            return value
+        blocking: list[str] = []
+
+        def concealed(text: str) -> str:
+            text, found = masked(text, self.key)
+            blocking.extend(each.rule for each in found if each.rule in BLOCKING)
+            return text
+
+        value = _with_texts(value, concealed)
+        return _blocked(blocking[0], model) if blocking else value
 
     def answer(self, answer: Answer) -> Answer:
         """The answer without the secrets in it: a model may know one, and say it."""
@@ -99,18 +112,23 @@ class Guards:
         self._usual[name] = used if usual is None else usual + _WEIGHT * (used - usual)
 
 
+def _blocked(rule: str, model: Model) -> Fault:
+    what = rule.replace("_", " ")
+    return Fault(FaultClass.DENIED, f"its prompt holds a {what}, which is not sent to {model.name}")
+
+
+def _with_texts(value: Json, change: Callable[[str], str]) -> Json:
+    """The value with every text in it, names of fields aside, changed so."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {name: _with_texts(part, change) for name, part in value.items()}
+    return [_with_texts(part, change) for part in value] if isinstance(value, list) else value
+
+
 def unguarded(clock: Clock) -> Guards:
     """No secrets and no budget; servers are listened to all the same."""
     return Guards(Limits(clock), Budget(clock))
-
-
-def is_local(model: Model, endpoint: Endpoint) -> bool:
-    """Whether what the model is sent stays here: its placement says so, it has no server, or that is this machine."""
-    if model.placement is not None:
-        return model.placement == "local"
-    if model.provider in ("sim", "python"):
-        return True
-    return is_loopback(urlsplit(endpoint.url).hostname or "") and not model.served.endswith("cloud")
 
 
 def overrun_sentence(name: str, over: Overrun) -> str:

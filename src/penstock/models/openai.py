@@ -30,6 +30,7 @@ _BROKEN = frozenset(("error", "abort", "insufficient_system_resource"))
 _QUOTA = re.compile(r"insufficient_quota|billing_hard_limit|billing_not_active|access_terminated")
 _POLICY = re.compile(r"content_filter|content_policy|invalid_prompt|ResponsibleAI|content management policy")
 _SCHEMA = re.compile(r"response_format|json_schema|structured output|guided_json|grammar", re.IGNORECASE)
+_LOGPROBS = re.compile(r"\blogprobs\b", re.IGNORECASE)
 
 
 def endpoint(base_url: str | None, key: str | None) -> Endpoint:
@@ -148,6 +149,8 @@ def _fault(request: Request, answer: Answer, body: Json) -> Reply | Fault:
         return bodies.fault(answer, said, FaultClass.OVERFLOW)
     if said.status == 429 and _QUOTA.search(said.code):
         return bodies.fault(answer, said, FaultClass.DENIED)
+    if said.status in (400, 403, 422) and "logprobs" in request.params and _LOGPROBS.search(said.message):
+        return bodies.fault(answer, said, param="logprobs")  # reasoning models have none; each server says it its way
     if said.status not in (400, 422):
         return bodies.fault(answer, said)
     if _POLICY.search(f"{said.code} {said.message}"):

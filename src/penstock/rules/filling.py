@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from penstock.core.generation import Generate
+from penstock.core.routing import Route
 from penstock.core.workflow import Placeholder, Script, Step
 from penstock.rules.conditions import references
 from penstock.rules.placeholders import check_sizes, resolve
@@ -28,6 +30,8 @@ def uses_place(step: Step) -> bool:
     script = step.script
     holders = [holder for _, holder in script.bindings]
     holders += [part for target in script.targets for part in target.parts or () if isinstance(part, Placeholder)]
-    asked = references(step.where, names=_ROW_NAMES) if step.where is not None else ()
+    rules = step.spec.rules if isinstance(step.spec, (Generate, Route)) else ()
+    conditions = [text for text in (step.where, *(rule.when for rule in rules)) if text is not None]
+    asked = [one for text in conditions for one in references(text, names=_ROW_NAMES)]
     named = any(holder.root == "i" for holder in holders) or any(one.root == "i" for one in asked)
     return named or re.search(r"\bPENSTOCK_I\b", script.source) is not None

@@ -5,6 +5,7 @@
     truncated                         raise max_tokens, shrink, next model
     refused                           next model
     not_json, schema, check, judge    re-ask until the model's attempts are spent, then next model
+    doubtful (`accept_when`)          next model; the last one is not doubted
     the same errors or answer again   shrink, then next model
     transport, its sends spent        next model
 
@@ -89,9 +90,10 @@ class Stop:
 
 
 def policy_of(generate: Generate) -> Policy:
-    """The policy that a `generate` step sets."""
+    """The policy that a `generate` step sets; where a model is forced, with that one in the place of its own."""
     limits = [value for name, value in generate.params if name in _LIMIT_NAMES and isinstance(value, int)]
-    return Policy(generate.models, generate.attempts, len(generate.shrink), limits[0] if limits else None)
+    models = (generate.forced,) if generate.forced is not None else generate.models
+    return Policy(models, generate.attempts, len(generate.shrink), limits[0] if limits else None)
 
 
 def most_tries(policy: Policy) -> int:
@@ -100,6 +102,11 @@ def most_tries(policy: Policy) -> int:
     Each model has its attempts and one raised limit, the first of them reached from the model before; each rung is one.
     """
     return len(policy.models) * (policy.attempts + 1) + policy.rungs
+
+
+def is_last(policy: Policy, tried: Try) -> bool:
+    """Whether no other model is left to turn to."""
+    return tried.model + 1 == len(policy.models)
 
 
 def first(policy: Policy) -> Try:
@@ -111,7 +118,7 @@ def after(policy: Policy, history: Sequence[Past]) -> Try | Stop:
     """What follows the last of these tries, none of which was accepted."""
     last = history[-1]
     match last.cls:
-        case FaultClass.TRANSPORT | FaultClass.DENIED | FaultClass.REFUSED:
+        case FaultClass.TRANSPORT | FaultClass.DENIED | FaultClass.REFUSED | FaultClass.DOUBTFUL:
             following = _next_model(policy, last.tried)
         case FaultClass.OVERFLOW:
             following = _shrunk(policy, last.tried) or _larger(policy, last.tried)
@@ -152,7 +159,7 @@ def _shrunk(policy: Policy, tried: Try) -> Try | None:
 
 
 def _next_model(policy: Policy, tried: Try) -> Try | None:
-    return Try(tried.model + 1, tried.rung) if tried.model + 1 < len(policy.models) else None
+    return None if is_last(policy, tried) else Try(tried.model + 1, tried.rung)
 
 
 def _larger(policy: Policy, tried: Try) -> Try | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping
 
 from penstock.core.calls import Answer, Call, Fault, Intent, Judgement, Usage
-from penstock.core.canon import sayable
+from penstock.core.canon import Json, compact, sayable
 from penstock.rules.worst_case import used
 from penstock.store.database import Row
 
@@ -88,7 +89,13 @@ def answer_of(row: Row) -> Answer:
 
 
 def judgement_values(
-    task_no: int, epoch: int, attempt: int, key: bytes | None, contract: bytes, judgement: Judgement
+    task_no: int,
+    epoch: int,
+    attempt: int,
+    key: bytes | None,
+    contract: bytes,
+    judgement: Judgement,
+    signals: Mapping[str, Json] | None = None,
 ) -> Values:
     """For `insert_judgement`, which finds the call by task, attempt and key."""
     return (
@@ -105,6 +112,7 @@ def judgement_values(
         _flaws(judgement) if judgement.flaws else None,
         int(judgement.mended),
         judgement.score,
+        None if signals is None else sayable(compact(dict(signals))),
     )
 
 

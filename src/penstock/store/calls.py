@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from penstock.core.calls import Answer, Call, Intent, Judgement
+from penstock.core.canon import Json
 from penstock.core.errors import BugError, OperatorError, PenstockError
 from penstock.core.seams import Clock
 from penstock.store.call_rows import (
@@ -83,13 +85,22 @@ class CallJournal:
         """A call that was answered from the cache will be in the journal before its task's outcome."""
         self._quiet.replays.append(call)
 
-    def judged(self, task_no: int, attempt: int, key: bytes | None, contract: bytes, judgement: Judgement) -> None:
+    def judged(
+        self,
+        task_no: int,
+        attempt: int,
+        key: bytes | None,
+        contract: bytes,
+        judgement: Judgement,
+        signals: Mapping[str, Json] | None = None,
+    ) -> None:
         """What an answer was found to be will be in the journal before its task's outcome.
 
         `key` is the fingerprint of the request that the attempt's answer came from, None if no call gave it;
-        `contract` the SHA-256 of the contract.
+        `contract` the SHA-256 of the contract, `signals` what else is known of it.
         """
-        self._quiet.judgements.append(judgement_values(task_no, self._epoch, attempt, key, contract, judgement))
+        values = judgement_values(task_no, self._epoch, attempt, key, contract, judgement, signals)
+        self._quiet.judgements.append(values)
 
     def flush_now(self) -> None:
         """Replays and judgements so far are part of the transaction that is open; of one of their own if none is."""

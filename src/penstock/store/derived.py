@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -59,14 +60,20 @@ class Sequence:
         targets: tuple[AppendTarget, ...] = (),
         above: Frontier | None = None,
         branch: frozenset[str] | None = None,
+        to: str | None = None,
+        whole: Callable[[], bool] | None = None,
     ) -> None:
-        """`above` is the step whose records this one reads, `branch` the verdicts that it takes of them."""
+        """`above` is the step whose records this one reads, `branch` the verdicts that it takes of them; of those only
+        what was sent `to` a branch of its own, where that is a `route` step and this is named. With `whole` (of a
+        sample, which has gaps) nothing is written until that is true, and then everything."""
         self._journal = journal
         self._run_no = run_no
         self.step_no = step_no
         self._targets = targets
         self._above = above
-        self._branch = branch
+        self._branch = branch or KEPT
+        self._to = to
+        self._whole = whole
         self._lines = lines
         self._own = own_name(lines.stem)
         self.cursor = 0
@@ -79,7 +86,7 @@ class Sequence:
         Once this has raised (a full disk) it does nothing more: a row may be half in the files, and is
         cut off when they are opened again.
         """
-        if self._torn:
+        if self._torn or (self._whole is not None and not self._whole()):
             return
         self._torn = True
         before = self.cursor
@@ -105,20 +112,24 @@ class Sequence:
         """Writes up to one page of outcomes; whether there may be more."""
         rows = self._rows()
         for row in rows:
-            if self._above is not None and row["above"] not in (self._branch or KEPT):
+            if self._above is not None and not self._takes(row):
                 self.cursor = row["i"] + 1
                 continue
-            if row["outcome_no"] is None or (self._above is None and row["i"] != self.cursor):
+            if row["outcome_no"] is None or (self._above is None and row["i"] != self.cursor and self._whole is None):
                 return False
             self._write(row)
             self.cursor = row["i"] + 1
         return len(rows) == PAGE
 
+    def _takes(self, row: Row) -> bool:
+        """Whether a record above is one that this step reads."""
+        return row["above"] in self._branch and bool(row["routed"])
+
     def _rows(self) -> list[Row]:
         values: dict[str, object] = {"step_no": self.step_no, "from": self.cursor, "most": PAGE}
         if self._above is None:
             return self._journal.database.all("records_in_order", values)
-        values |= {"above_no": self._above.step_no, "until": self._above.cursor}
+        values |= {"above_no": self._above.step_no, "until": self._above.cursor, "to": self._to}
         return self._journal.database.all("stream_in_order", values)
 
     def _write(self, row: Row) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from penstock.core.canon import item_key, parse
 from penstock.core.errors import UsageError
+from penstock.core.routing import RESERVED
 from penstock.core.seams import Clock
 from penstock.core.states import RunState, StepState
 from penstock.core.views import RunView, Spending, StepView, Tally
 from penstock.store.call_facts import Spent, spent_on_run, spent_on_step
 from penstock.store.database import Database, Row
+from penstock.store.gates import standing
 from penstock.store.journal import NO_ITEM
 from penstock.store.layout import Layout
 from penstock.store.process import Owner
@@ -56,6 +58,12 @@ def view(database: Database, layout: Layout, row: Row, clock: Clock) -> RunView:
 def spending(database: Database, step_no: int) -> Spending:
     """What a step's model calls came to, over all lives of its run."""
     return _spending(spent_on_step(database, step_no))
+
+
+def spending_if_any(database: Database, step_no: int, asks: bool) -> Spending | None:
+    """As `spending`; None for a step that neither asks models (`asks`) nor runs a command that has."""
+    asked = asks or database.one("asks", (step_no,)) is not None
+    return spending(database, step_no) if asked else None
 
 
 def options_of(row: Row) -> dict[str, object]:
@@ -108,6 +116,7 @@ def _view(
     number = (row["run_no"],)
     asks = database.one("run_asks", number) is not None
     prices = database.one("prices_of", number)
+    gate = standing(database, row["run_no"])
     return RunView(
         id=row["run_id"],
         workflow=row["workflow"],
@@ -125,21 +134,36 @@ def _view(
         unpriced=tuple(found["model"] for found in database.all("unpriced_models", number)) if asks else (),
         prices=prices["detail"] if prices is not None else None,
         exposed=_exposed(database, row["run_no"]) if asks else Spending(),
+        gate=gate.report if gate is not None else None,
     )
 
 
 def _step(database: Database, row: Row, clock: Clock) -> StepView:
     counted = database.one("counted_failures", (row["step_no"],))
+    mapped = _has_items(database, row)
     return StepView(
         id=row["step_id"],
         state=row["state"],
         reason=row["reason"],
-        foreach=_has_items(database, row),
+        foreach=mapped,
         tally=_tally(database, row),
         seconds=_seconds(row, clock) if row["started_at"] is not None else None,
         not_kept=int(counted[0]) if counted is not None else 0,
         spent=spending(database, row["step_no"]) if database.one("asks", (row["step_no"],)) else None,
+        branches=_branches(database, row) if mapped else (),
     )
+
+
+def _branches(database: Database, row: Row) -> tuple[tuple[str, int], ...]:
+    """How many items a `route` step sent to each branch; zeros stand only in the summary of one that has ended."""
+    if not row["summary"]:
+        first = database.one("first_branch", {"step_no": row["step_no"]})
+        routes = first is not None and first["branch"] is not None
+        rows = database.all("branch_counts", {"step_no": row["step_no"]}) if routes else []
+        return tuple((found["branch"], found["count"]) for found in rows)
+    summary = parse(row["summary"])
+    assert isinstance(summary, dict)
+    return tuple((name, count) for name, count in summary.items() if name not in RESERVED and type(count) is int)
 
 
 def _seconds(row: Row, clock: Clock) -> float:

@@ -131,7 +131,7 @@ def _item_line(row: Row, run_id: str) -> dict[str, object]:
         "cost": _dollars(row["cost_micros"]),
         "verdict": row["verdict"],
     }
-    return line | _asked(row) | _why(row)
+    return line | _asked(row) | _route(row) | _why(row)
 
 
 def _asked(row: Row) -> dict[str, object]:
@@ -140,6 +140,11 @@ def _asked(row: Row) -> dict[str, object]:
         return {}
     told = {name: row[name] for name in ("model", "tokens_in", "tokens_out")}
     return told | {"calls": row["sent"], "cached": bool(row["cached"] and not row["sent"])}
+
+
+def _route(row: Row) -> dict[str, object]:
+    """What a rule or a model chose for it, and why; nothing where there was no choice."""
+    return {"route": json.loads(row["route"])} if row["route"] else {}
 
 
 def _step_line(row: Row, single: Row | None, run_id: str) -> dict[str, object]:
@@ -162,7 +167,7 @@ def _step_line(row: Row, single: Row | None, run_id: str) -> dict[str, object]:
             name: summary[name] for name in ("total", "accepted", "rejected", "failed", "skipped") if name in summary
         }
     why = {"reason": row["reason"]} if row["reason"] else {}
-    return line | why | (_asked(single) | _why(single) if single is not None else {})
+    return line | why | (_asked(single) | _route(single) | _why(single) if single is not None else {})
 
 
 def _why(row: Row) -> dict[str, object]:
