@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.terminal import Project
 
@@ -41,7 +42,8 @@ def test_a_row_that_where_leaves_out_goes_on_as_what_else_names(tmp_path: Path) 
         {"n": 3, "bad": False, "fixed": True},
     ]
     assert len(flow.read("seen.txt").splitlines()) == 2
-    assert flow.succeeds("status", "--json").value["steps"]["fix"]["accepted"] == 3
+    steps: Any = flow.succeeds("status", "--json").value["steps"]
+    assert steps["fix"]["accepted"] == 3
 
 
 def test_else_may_name_a_record_further_up_or_a_part_of_the_row(tmp_path: Path) -> None:

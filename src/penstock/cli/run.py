@@ -11,7 +11,7 @@ import click
 from penstock.api import running
 from penstock.cli import show
 from penstock.cli.progress import screen
-from penstock.cli.run_options import pairs
+from penstock.cli.run_options import expands, pairs, samples, waits
 from penstock.core.errors import UsageError
 from penstock.core.states import RunState, exit_status
 from penstock.core.views import Options, Resumption
@@ -26,6 +26,8 @@ from penstock.core.views import Options, Resumption
 @click.option(
     "--cache", type=click.Choice(["use", "refresh", "only", "off"]), help="How bought answers are used, in every step."
 )
+@samples
+@waits
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end.")
 @click.option("--quiet", is_flag=True, help="Show no progress and no summary.")
 def run(
@@ -35,11 +37,13 @@ def run(
     concurrency: int | None,
     simulate: bool,
     cache: str | None,
+    sample: int | None,
+    wait: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Run WORKFLOW, a file or a folder with a workflow.yaml in it (default: this folder)."""
-    options = Options(only, pairs(variables), concurrency, simulate, cache)
+    options = Options(only, pairs(variables), concurrency, simulate, cache, sample=sample, wait=wait)
     with screen(quiet) as watching:
         ended = running.run(workflow, options, watching)
     _finish(ended, as_json, quiet)
@@ -61,6 +65,8 @@ def run(
     help="Set a cap: cost_usd, calls, tokens or seconds; STEP.calls …",
 )
 @click.option("--settle", metavar="STEP[:KEY]=VERDICT", multiple=True, help="Say how it ended: accepted or failed.")
+@expands
+@waits
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end.")
 @click.option("--quiet", is_flag=True, help="Show no progress and no summary.")
 def resume(
@@ -70,6 +76,8 @@ def resume(
     redo: tuple[str, ...],
     budget: tuple[str, ...],
     settle: tuple[str, ...],
+    expand: bool,
+    wait: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -77,7 +85,8 @@ def resume(
 
     What has a verdict stands; only what was in flight is done again.
     """
-    asked = Resumption(failed, reread, redo, tuple(_settled(word) for word in settle), pairs(budget, option="--budget"))
+    settled, raised = tuple(_settled(word) for word in settle), pairs(budget, option="--budget")
+    asked = Resumption(failed, reread, redo, settled, raised, expand, wait)
     with screen(quiet) as watching:
         ended = running.resume(Path(), run_id, asked, watching)
     _finish(ended, as_json, quiet)
@@ -90,15 +99,27 @@ def _settled(word: str) -> tuple[str, str]:
     return place, verdict
 
 
+def _asked(ended: running.Ended) -> list[str]:
+    """What a person is asked, and how to answer; nothing if the run waits for nobody."""
+    if ended.state is not RunState.WAITING:
+        return []
+    from penstock.cli.approve import told
+
+    return told(ended.view)
+
+
 def _finish(ended: running.Ended, as_json: bool, quiet: bool) -> None:
     """Prints the end of a run. Nobody there to read it (a closed pipe, a full disk) changes no exit status."""
     with suppress(OSError):
         if as_json:
             click.echo(json.dumps(show.run_json(ended.view), ensure_ascii=False))
         elif not quiet:
-            click.echo("\n".join(show.ending(ended.view, ended.fixtures)))
+            lines = show.ending(ended.view, ended.fixtures)
+            click.echo("\n".join([*lines, *_asked(ended)]))
         elif ended.state is RunState.WAITING:
             click.echo(f"penstock: run {ended.view.id} waits for your word: `penstock status` shows why", err=True)
+        elif ended.state is RunState.REJECTED and ended.view.gate is not None:
+            click.echo(f"penstock: {show.printable(ended.view.gate.reason)}", err=True)
         if as_json or quiet:
             for line in show.unknown_cost(ended.view):
                 click.echo(line, err=True)

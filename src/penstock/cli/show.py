@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from penstock.core.sampling import GateReport
 from penstock.core.views import Action, Decision, Plan, RunView, Spending, StepView, Tally
 from penstock.core.workflow import Workflow
 
@@ -84,14 +85,14 @@ def _done(step: StepView) -> str:
 
 
 def accounting(steps: Sequence[StepView]) -> list[str]:
-    """The rows of each step with items: in = accepted + rejected + failed + skipped + pending."""
+    """The rows of each step with items: in = accepted + rejected + failed + skipped + pending; then of each branch."""
     shown = [step for step in steps if step.foreach]
     if not shown:
         return []
     head = ("rows", "in", "accepted", "rejected", "failed", "skipped", "accept rate")
     table = [head, *(_account(step) for step in shown)]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    return [
+    lines = [
         "  "
         + "  ".join(
             cell.ljust(width) if n == 0 else cell.rjust(width)
@@ -99,6 +100,13 @@ def accounting(steps: Sequence[StepView]) -> list[str]:
         )
         for row in table
     ]
+    routed = [step for step in shown if step.branches]
+    return lines + ([""] if routed else []) + [f"  {step.id:<{widths[0]}}  {_branches(step)}" for step in routed]
+
+
+def _branches(step: StepView) -> str:
+    """`legal 12, sales 3`: where a `route` step's items went."""
+    return ", ".join(f"{name} {count:,}" for name, count in step.branches)
 
 
 def _account(step: StepView) -> tuple[str, ...]:
@@ -174,7 +182,7 @@ def ending(run: RunView, fixtures: Path) -> list[str]:
     lines = [f"{run.state} in {seconds(run.seconds)}: run {run.id}"]
     table = accounting(run.steps)
     lines += ["", *table, ""] if table else []
-    lines += bill(run)
+    lines += bill(run) + _gate(run)
     failed = [step for step in run.steps if step.state == "failed"]
     lines += _paused(run)
     lines += [f"  failed  {step.id}: {printable(step.reason or '')}" for step in failed]
@@ -189,9 +197,15 @@ def ending(run: RunView, fixtures: Path) -> list[str]:
     return lines + list(_advice(run))
 
 
+def _gate(run: RunView) -> list[str]:
+    """What the gate of a sample found."""
+    return [f"  gate    {printable(run.gate.reason)}"] if run.gate is not None else []
+
+
 def _paused(run: RunView) -> list[str]:
     """Why a run waits, where it is no task that does."""
-    return [f"  paused  {printable(run.reason)}"] if run.state == "waiting" and run.reason else []
+    told = run.gate is not None and run.reason == run.gate.reason
+    return [f"  paused  {printable(run.reason)}"] if run.state == "waiting" and run.reason and not told else []
 
 
 def _traces(run: RunView, failed: Sequence[StepView]) -> Iterable[str]:
@@ -208,17 +222,24 @@ def _advice(run: RunView) -> Iterable[str]:
     """What to do next, as a command that works where we are; nothing if all is well or the run is out of date."""
     if run.superseded_by:
         yield f"  next    nothing: run {run.superseded_by} came after it, and it can no longer be resumed"
+    elif run.gate is not None and run.reason == run.gate.reason and run.state in ("rejected", "waiting"):
+        yield f"  next    {_command(run)} resume {run.id} --expand (the whole run follows, whatever the gate found)"
     elif run.state == "interrupted":
         yield f"  next    {_command(run)} resume {run.id}"
     elif run.state == "waiting" and run.reason and run.reason.startswith("budget"):
         yield f"  next    {_command(run)} resume {run.id} --budget KEY=VALUE (a larger one)"
+    elif any(step.state == "waiting" for step in run.steps):
+        yield f"  next    {_command(run)} waiting {run.id} (what a person is asked, and how to answer)"
     elif run.state == "failed":
         yield f"  next    {_command(run)} resume {run.id} --failed (does again what failed, and what stands on it)"
 
 
 def _command(run: RunView) -> str:
+    return program(run.folder.parents[2])
+
+
+def program(folder: Path) -> str:
     """`penstock`, with the workflow's folder if we are elsewhere."""
-    folder = run.folder.parents[2]
     return "penstock" if folder.samefile(Path()) else f"penstock -C {shlex.quote(short(folder))}"
 
 
@@ -232,7 +253,7 @@ def status(run: RunView) -> list[str]:
     if run.in_flight and run.state == "interrupted":
         named = ", ".join(run.in_flight[:5]) + (" …" if len(run.in_flight) > 5 else "")
         lines.append(f"  {len(run.in_flight)} in flight when it was interrupted: {named}")
-    lines += bill(run) + _paused(run)
+    lines += bill(run) + _gate(run) + _paused(run)
     lines.append(f"  log     {short(run.folder / 'log.jsonl')}")
     return [printable(line) for line in [*lines, *_advice(run)]]
 
@@ -288,6 +309,25 @@ def step_json(step: StepView) -> dict[str, object]:
         "cached": tally.cached,
         "accept_rate": tally.accepted / judged if judged else None,
         "cost": step.spent.dollars if step.spent is not None else None,
+        **({"branches": dict(step.branches)} if step.branches else {}),
+    }
+
+
+def gate_json(gate: GateReport) -> dict[str, object]:
+    """What the gate of a sample found, in the line that `--json` prints. Money is dollars."""
+    spent, rest = (None if micros is None else micros / 1_000_000 for micros in (gate.spent_micros, gate.rest_micros))
+    return {
+        "state": gate.state.value,
+        "reason": gate.reason,
+        "judged": gate.judged,
+        "rejects": gate.rejects,
+        "accept_rate_low": gate.rate_low,
+        "evidence": gate.evidence,
+        "against": gate.against,
+        "limit": gate.limit,
+        "more_rows": gate.more_rows,
+        "cost": spent,
+        "cost_of_the_rest": rest,
     }
 
 
@@ -300,6 +340,7 @@ def run_json(run: RunView) -> dict[str, object]:
         "cost": run.spent.dollars if run.spent is not None else None,
         "calls": run.spent.calls if run.spent is not None else 0,
         "simulated": run.simulated,
+        **({"gate": gate_json(run.gate)} if run.gate is not None else {}),
         "seconds": round(run.seconds, 3),
     }
 

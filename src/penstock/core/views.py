@@ -190,9 +190,58 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A row by which a plan shows what goes by a rule: its key, None where that is not known before the run, and the
+    beginning of its text; or of the root row's, where its own is not known."""
+
+    key: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The rows of a step that go one way: `items` that surely do, and `most` that may, None where nothing bounds them.
+    `examples` are the first of them."""
+
+    items: int = 0
+    most: int | None = 0
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RulePlan:
+    """What one rule would do, numbered from 1: the rows that go by it, where they go (a branch, or the models that are
+    asked about them), and what those would come to, None where no model is asked. `local`: no model elsewhere sees
+    them."""
+
+    number: int
+    when: str | None
+    goes: str
+    local: bool
+    matched: Matched
+    estimate: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    """What a step's rules would do with its rows. `unmatched` are rows that no rule matches, `unanswered` those at
+    which a condition has no answer, or that cannot be read: both would fail. `note` says why rows are not known."""
+
+    rules: tuple[RulePlan, ...]
+    unmatched: Matched
+    unanswered: Matched
+    note: str | None = None
+
+    @property
+    def unreached(self) -> tuple[int, ...]:
+        """The numbers of the rules that no row reaches."""
+        return tuple(rule.number for rule in self.rules if rule.matched.most == 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What a run would do with one step, and why. `items` and `cached` are None where they are not known yet;
-    `estimate` where no model is asked, or the step does not run."""
+    `estimate` where no model is asked, or the step does not run; `routes` where it has no rules, or nobody asked."""
 
     step_id: str
     action: Action
@@ -200,14 +249,17 @@ class Decision:
     items: int | None = None
     cached: int | None = None
     estimate: Estimate | None = None
+    routes: RoutePlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The decisions for a workflow's steps, in an order in which they could run one after another."""
+    """The decisions for a workflow's steps, in an order in which they could run one after another. `notes` are
+    sentences about the run as a whole."""
 
     workflow: Workflow
     decisions: tuple[Decision, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Standing(str, Enum):

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from penstock.core.approval import Approve
 from penstock.core.errors import BugError
 from penstock.core.states import ENDED, RunState, StepState, move
 from penstock.core.views import StepView, Tally
@@ -22,15 +23,16 @@ from penstock.core.work import Outcome, Task
 from penstock.core.workflow import FileSource, ListSource, Step, StepSource
 from penstock.engine.backend import Backend
 from penstock.engine.closing import End, end_of, end_unopened, finish
-from penstock.engine.opening import open_step, readiness
+from penstock.engine.opening import give_up_rows, open_step, readiness
 from penstock.engine.site import Site
 from penstock.engine.step_run import StepRun
 from penstock.store.call_log import CallLog
-from penstock.store.facts import spending
+from penstock.store.facts import spending_if_any
 from penstock.store.items import count
 from penstock.store.logs import RunLog
 
 if TYPE_CHECKING:
+    from penstock.engine.approving import Approvals
     from penstock.models.budget import Exhausted
 
 TICK_S = 0.05
@@ -42,8 +44,9 @@ BEAT_S = 1.0
 class Scheduler:
     """Drives one run of a workflow to its end, or to where it was told to stop."""
 
-    def __init__(self, site: Site, backend: Backend, width: Callable[[Step], int]) -> None:
-        """`width` is how many tasks of a step are carried out at once."""
+    def __init__(self, site: Site, backend: Backend, width: Callable[[Step], int], wait: bool = False) -> None:
+        """`width` is how many tasks of a step are carried out at once. With `wait` the loop goes on while all that is
+        left waits for a person's word."""
         self._site = site
         self._backend = backend
         self._width = width
@@ -54,6 +57,8 @@ class Scheduler:
         self._states = {step_id: _state(site, step_no) for step_id, step_no in site.steps.items()}
         self._resumed = {step_id for step_id in site.active if self._states[step_id] is StepState.RUNNING}
         self._open: dict[str, StepRun] = {}
+        self._approvals = _approvals(site)
+        self._wait = wait
         self.stopping = False
         self.used_up: dict[str | None, Exhausted] = {}
         self.paused: Exhausted | None = None
@@ -93,11 +98,13 @@ class Scheduler:
             await self._backend.cancel()
             self._let_go()
             raise
-        held = self.held
+        held = self.held or self.waiting
+        if self._approvals is not None:
+            await self._approvals.told()
         if self._site.calls is not None:
             await self._site.calls.drain()
         self._close()
-        waits = self.paused is not None or (held and not self.stopping)
+        waits = self.paused is not None or (bool(held) and not self.stopping)
         return RunState.WAITING if waits else self._end_state()
 
     async def _gather(self) -> None:
@@ -156,18 +163,22 @@ class Scheduler:
                     moved = True
 
     def _open_one(self, step: Step) -> bool:
-        """Whether the step has opened or ended."""
+        """Whether the step has opened, waits from now on, or has ended."""
+        if self._approvals is not None and self._states[step.id] is StepState.WAITING:
+            return self._go_on(step, self._approvals)
         resumed = step.id in self._resumed
         if not self._above_is_open(step, resumed):
             return False
         ready = resumed or readiness(self._site, step, self._states)
         if ready is False:
             return False
+        if ready is True and not resumed and self._approvals is not None:
+            ready = self._approvals.refusal(step) or True
+            if ready is True and isinstance(step.spec, Approve):
+                return self._ask(step, self._approvals)
         opened = ready if isinstance(ready, End) else self._opened(step, resumed)
         if isinstance(opened, End):
-            end_unopened(self._site, step, opened)
-            self._ended(step, opened, Tally(total=0), None)
-            return True
+            return self._end_unopened(step, opened)
         self._resumed.discard(step.id)
         self._states[step.id] = StepState.RUNNING
         self._open[step.id] = opened
@@ -175,8 +186,40 @@ class Scheduler:
         self._site.listener.step(opened.view())
         return True
 
+    def _ask(self, step: Step, approvals: Approvals) -> bool:
+        """The step waits for a person's word, or has ended before it could ask for that."""
+        end = approvals.ask(step)
+        if end is not None:
+            return self._end_unopened(step, end)
+        self._states[step.id] = move(step.id, self._states[step.id], StepState.WAITING)
+        return True
+
+    def _go_on(self, step: Step, approvals: Approvals) -> bool:
+        """Whether the step's word is there: then it has opened with its outcome, and ends as any other does."""
+        decided = approvals.decided(step)
+        if decided is None:
+            return False
+        if isinstance(decided, End):
+            return self._end_unopened(step, decided)
+        opened = self._opened(step, resumed=True)
+        if isinstance(opened, End):
+            return self._end_unopened(step, opened)
+        approvals.settle(opened, decided)
+        self._open[step.id] = opened
+        return True
+
+    def _end_unopened(self, step: Step, end: End) -> bool:
+        if self._states[step.id] is StepState.PENDING:
+            give_up_rows(self._site, step)
+        end_unopened(self._site, step, end)
+        self._ended(step, end, Tally(total=0), None)
+        return True
+
     def _expect(self, run: StepRun) -> None:
         """How many rows are to come, for the screens: a file is counted in a thread that nobody waits for."""
+        if self._site.sampling is not None and self._site.sampling.first:
+            run.expected = self._site.sampling.expected(run.step.id)
+            return
         match run.step.foreach:
             case ListSource(values):
                 run.expected = len(values)
@@ -314,8 +357,8 @@ class Scheduler:
         self._stood = standing
         if not still:
             return False
-        if self.held:
-            return True
+        if self.held or self.waiting:
+            return not (self._wait and self.waiting)
         pending = sorted(step_id for step_id in self._site.active if self._states[step_id] not in ENDED)
         raise BugError(f"nothing is in flight and nothing can start, but these steps have not ended: {pending}")
 
@@ -323,6 +366,11 @@ class Scheduler:
     def held(self) -> list[str]:
         """Tasks that were in flight in an earlier life and must not be done again without a person's word."""
         return [place for run in self._open.values() for place in run.held]
+
+    @property
+    def waiting(self) -> list[str]:
+        """Steps that wait for a person's word."""
+        return [step_id for step_id in self._site.active if self._states[step_id] is StepState.WAITING]
 
     def _close(self) -> None:
         for run in self._open.values():
@@ -351,8 +399,7 @@ class Scheduler:
 
     def _ended(self, step: Step, end: End, tally: Tally, seconds: float | None) -> None:
         self._states[step.id] = move(step.id, self._states[step.id], end.state)
-        asks = step.id in self._site.askings
-        spent = spending(self._site.journal.database, self._site.steps[step.id]) if asks else None
+        spent = spending_if_any(self._site.journal.database, self._site.steps[step.id], step.asks)
         view = StepView(step.id, end.state.value, end.reason, step.foreach is not None, tally, seconds, spent=spent)
         self._site.listener.step(view)
 
@@ -361,6 +408,15 @@ def _counted(run: StepRun, counting: asyncio.Future[int]) -> None:
     """A file that cannot be counted is told about when it is read."""
     if not counting.cancelled() and counting.exception() is None:
         run.expected = counting.result()
+
+
+def _approvals(site: Site) -> Approvals | None:
+    """None where no step asks for a person's word: templates take long to import."""
+    if not any(isinstance(step.spec, Approve) for step in site.workflow.steps):
+        return None
+    from penstock.engine.approving import Approvals
+
+    return Approvals(site)
 
 
 def _state(site: Site, step_no: int) -> StepState:

@@ -161,7 +161,8 @@ WHERE o.fingerprint = :fingerprint AND o.verdict IN ('accepted', 'rejected')
 ORDER BY o.outcome_no DESC LIMIT 1;
 
 -- name: records_by_end
-SELECT o.outcome_no, o.i, o.verdict, o.form, o.record, o.reason, o.attempt, o.kind, t.input, t.hash, t.occurrence
+SELECT o.outcome_no, o.i, o.verdict, o.branch, o.form, o.record, o.reason, o.attempt, o.kind, t.input, t.hash,
+       t.occurrence
 FROM outcomes o JOIN tasks t ON t.task_no = o.task_no
 WHERE o.step_no = :step_no AND o.outcome_no > :after AND o.current = 1
 ORDER BY o.outcome_no LIMIT :most;
@@ -172,8 +173,10 @@ FROM outcomes o JOIN tasks t ON t.task_no = o.task_no
 WHERE o.step_no = :step_no AND o.i >= :from AND o.current = 1
 ORDER BY o.i LIMIT :most;
 
+-- `branch` lies behind `record` in a row, so that it is only looked at where somebody asks.
 -- name: stream_in_order
-SELECT u.i, u.verdict AS above, o.outcome_no, o.verdict, o.form, o.record, t.hash, t.occurrence
+SELECT u.i, u.verdict AS above, CASE WHEN :to IS NULL THEN 1 ELSE u.branch IS :to END AS routed,
+       o.outcome_no, o.verdict, o.form, o.record, t.hash, t.occurrence
 FROM outcomes u
 LEFT JOIN outcomes o ON o.step_no = :step_no AND o.i = u.i AND o.current = 1
 LEFT JOIN tasks t ON t.task_no = o.task_no
@@ -189,6 +192,18 @@ ORDER BY o.outcome_no LIMIT :most;
 -- name: single_outcome_then
 SELECT o.* FROM outcomes o JOIN tasks t ON t.task_no = o.task_no
 WHERE o.step_no = ? AND t.hash = ? AND o.outcome_no <= ? ORDER BY o.outcome_no DESC LIMIT 1;
+
+-- == branches ==
+
+-- name: first_branch
+SELECT branch FROM outcomes WHERE step_no = :step_no AND current = 1 AND verdict = 'accepted' LIMIT 1;
+
+-- name: branch_counts
+SELECT branch, count(*) AS count FROM outcomes
+WHERE step_no = :step_no AND current = 1 AND branch IS NOT NULL GROUP BY branch;
+
+-- name: kept_local
+SELECT 1 FROM outcomes WHERE step_no = ? AND i = ? AND current = 1 AND local = 1;
 
 -- == calls of models ==
 
@@ -210,10 +225,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 INSERT INTO answers (call_no, key, status, headers, form, body, at, elapsed_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_judgement
-INSERT INTO judgements (task_no, epoch, attempt, call_no, key, contract, ok, tier, flaws, mended, score)
+INSERT INTO judgements (task_no, epoch, attempt, call_no, key, contract, ok, tier, flaws, mended, score, signals)
 VALUES (?, ?, ?,
         (SELECT call_no FROM calls WHERE task_no = ? AND attempt = ? AND key = ? ORDER BY call_no DESC LIMIT 1),
-        ?, ?, ?, ?, ?, ?, ?);
+        ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: calls_in_flight
 SELECT c.*, s.step_id, t.i, t.hash, t.occurrence
@@ -554,7 +569,7 @@ SELECT * FROM files WHERE run_no = :run_no AND step_no = :step_no AND kind = 'ap
 
 -- name: files_recorded
 SELECT file_no, path, state, size_bytes, hash FROM files
-WHERE run_no = :run_no AND file_no > :after AND hash IS NOT NULL
+WHERE run_no = :run_no AND file_no > :after AND hash IS NOT NULL AND state <> 'claimed'
 ORDER BY file_no LIMIT :most;
 
 -- name: records_in_files
@@ -602,3 +617,104 @@ SELECT times FROM seen WHERE key = ?;
 
 -- name: see
 INSERT INTO seen (key, times) VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET times = times + 1;
+
+-- == approvals ==
+
+-- name: insert_approval
+INSERT INTO approvals (run_no, step_no, message, shown, digest, summary, asked_at, deadline_at)
+VALUES (:run_no, :step_no, :message, :shown, :digest, :summary, :asked_at, :deadline_at);
+
+-- name: wait_step
+UPDATE steps SET state = 'waiting', reason = :reason, started_at = coalesce(started_at, :now) WHERE step_no = :step_no;
+
+-- name: newest_approval
+SELECT a.*, r.run_id, s.step_id, s.state, d.approved, d.via, d.by_whom, d.comment, d.digest AS decided_digest, d.decided_at
+FROM approvals a JOIN steps s ON s.step_no = a.step_no JOIN runs r ON r.run_no = a.run_no
+LEFT JOIN decisions d ON d.approval_no = a.approval_no
+WHERE a.step_no = :step_no ORDER BY a.approval_no DESC LIMIT 1;
+
+-- name: approval_by_no
+SELECT a.*, r.run_id, s.step_id, s.state, d.approved, d.via, d.by_whom, d.comment, d.digest AS decided_digest,
+       d.decided_at, (SELECT max(approval_no) FROM approvals n WHERE n.step_no = a.step_no) AS newest_no
+FROM approvals a JOIN steps s ON s.step_no = a.step_no JOIN runs r ON r.run_no = a.run_no
+LEFT JOIN decisions d ON d.approval_no = a.approval_no
+WHERE a.approval_no = :number;
+
+-- name: approvals_of_run
+SELECT a.*, r.run_id, s.step_id, d.approved, d.via, d.by_whom, d.comment, d.digest AS decided_digest, d.decided_at
+FROM steps s JOIN runs r ON r.run_no = s.run_no
+JOIN approvals a ON a.approval_no = (SELECT max(approval_no) FROM approvals n WHERE n.step_no = s.step_no)
+LEFT JOIN decisions d ON d.approval_no = a.approval_no
+WHERE s.run_no = :run_no ORDER BY a.approval_no DESC;
+
+-- name: approvals_waiting
+SELECT a.*, r.run_id, s.step_id, d.approved, d.via, d.by_whom, d.comment, d.digest AS decided_digest, d.decided_at
+FROM runs r JOIN steps s ON s.run_no = r.run_no
+JOIN approvals a ON a.approval_no = (SELECT max(approval_no) FROM approvals n WHERE n.step_no = s.step_no)
+LEFT JOIN decisions d ON d.approval_no = a.approval_no
+WHERE r.state IN ('running', 'waiting', 'interrupted') AND r.superseded_by IS NULL AND s.state = 'waiting'
+ORDER BY a.approval_no DESC;
+
+-- name: insert_decision
+INSERT INTO decisions (approval_no, approved, via, by_whom, comment, digest, decided_at)
+VALUES (:number, :approved, :via, :by_whom, :comment, :digest, :at);
+
+-- name: approval_events
+SELECT count(*) FROM events WHERE run_no = :run_no AND kind = :kind AND subject = :subject
+  AND substr(detail, 1, length(:name)) = :name;
+
+-- What an approver is told of the rows before a decision.
+-- name: rejections_of_step
+SELECT reason, count(*) AS count FROM outcomes WHERE step_no = :step_no AND current = 1 AND verdict = 'rejected'
+GROUP BY reason ORDER BY count DESC, reason LIMIT :most;
+
+-- Accepted rows of a step that none of the steps named in `:names` (`,a,b,`) has judged.
+-- name: unjudged_rows
+SELECT count(*) FROM outcomes g WHERE g.step_no = :step_no AND g.current = 1 AND g.verdict = 'accepted'
+  AND NOT EXISTS (SELECT 1 FROM steps s JOIN outcomes v ON v.step_no = s.step_no AND v.i = g.i AND v.current = 1
+                  WHERE s.run_no = (SELECT run_no FROM steps WHERE step_no = :step_no)
+                    AND instr(:names, ',' || s.step_id || ',') > 0 AND v.verdict IN ('accepted', 'rejected'));
+
+-- Accepted rows for which more than one model of a cascade was asked.
+-- name: escalated_rows
+SELECT count(*) FROM
+  (SELECT o.outcome_no FROM outcomes o JOIN calls c ON c.task_no = o.task_no
+   WHERE o.step_no = :step_no AND o.current = 1 AND o.verdict = 'accepted' AND c.purpose = 'answer'
+   GROUP BY o.outcome_no HAVING count(DISTINCT c.model) > 1);
+
+-- == samples ==
+
+-- name: begin_gate
+INSERT INTO gates (run_no, size, seed, state) VALUES (:run_no, :size, :seed, 'sampling');
+
+-- name: gate_of
+SELECT * FROM gates WHERE run_no = :run_no;
+
+-- name: set_gate
+UPDATE gates SET state = :state, report = coalesce(:report, report), by_whom = :by_whom, decided_at = :at
+WHERE run_no = :run_no;
+
+-- name: keep_drawn
+INSERT INTO sampled (run_no, step_id, draw, i, total) VALUES (?, ?, ?, ?, ?);
+
+-- name: drawn
+SELECT i, total FROM sampled WHERE run_no = :run_no AND step_id = :step_id ORDER BY draw;
+
+-- name: forget_drawn
+DELETE FROM sampled WHERE run_no = :run_no AND step_id = :step_id;
+
+-- How many rows of the root streams there are, and how many of them were begun.
+-- name: streams_drawn
+SELECT d.step_id, d.total, count(t.task_no) AS begun
+FROM (SELECT DISTINCT run_no, step_id, total FROM sampled WHERE run_no = :run_no) d
+JOIN steps s ON s.run_no = d.run_no AND s.step_id = d.step_id
+LEFT JOIN tasks t ON t.step_no = s.step_no AND t.current = 1
+GROUP BY d.step_id ORDER BY s.position;
+
+-- name: newest_outcome
+SELECT coalesce(max(outcome_no), 0) FROM outcomes;
+
+-- What stands for a step that is to begin once more with the rows that it has done.
+-- name: wait_again
+UPDATE steps SET state = 'pending', reason = NULL, ended_at = NULL, summary = NULL, total = NULL
+WHERE step_no = :step_no;
