@@ -7,13 +7,17 @@ import contextlib
 import os
 import random
 import signal
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.api.asking import Cast
 from penstock.api.clock import CLOCK
 from penstock.api.folder import processors
+from penstock.api.gatewaying import lets_in, open_door
+from penstock.api.ledger import with_ledger
 from penstock.api.masking import MaskedListener
 from penstock.core.errors import OperatorError
 from penstock.core.seams import Listener
@@ -36,6 +40,11 @@ from penstock.store.journal import Journal
 from penstock.store.layout import Layout
 from penstock.store.process import this_process
 
+if TYPE_CHECKING:
+    from penstock.api.calling import Voice
+
+Life = Callable[[Site, Cast, Options], Coroutine[None, None, tuple[RunState, str | None]]]
+"""Carries out a run: the state in which it ended, and why if it is paused."""
 CALLS_AT_ONCE = CEILING
 """So many tasks of a model step at once, if nobody says otherwise; the servers' limits tell how many are sent."""
 TERM_S = 10.0
@@ -51,11 +60,13 @@ def drive(
     secrets: dict[str, str],
     listener: Listener,
     redo: frozenset[str] = frozenset(),
+    life: Life | None = None,
 ) -> RunState:
     """Runs what of the run has not ended; the state that the journal has for it then.
 
     `found` is the workflow with the models that can be asked; the journal knows the secrets already (api/masking.py).
-    `redo` are the tasks in flight (`STEP` or `STEP:KEY`) that a person allows to be done again.
+    `redo` are the tasks in flight (`STEP` or `STEP:KEY`) that a person allows to be done again. `life` carries it out
+    in place of the loop over the workflow's steps.
     Whatever raises leaves the run interrupted, without an owner, and no process of it alive.
     """
     masker = journal.database.masker
@@ -70,7 +81,7 @@ def drive(
         assert row is not None
         listener.begin(_with_places(facts.view(journal.database, layout, row, CLOCK), found.workflow))
         site = _site(journal, layout, found.workflow, row, epoch, secrets, listener, redo)
-        state, reason = asyncio.run(_asking(site, found, options))
+        state, reason = asyncio.run((life or _asking)(site, found, options))
     except OperatorError as error:
         reason = str(error)
         raise
@@ -96,22 +107,44 @@ async def _asking(site: Site, found: Cast, options: Options) -> tuple[RunState, 
         from penstock.api.budgeting import budget_of
 
         site = replace(site, budget=budget_of(site))
-    if not any(step.asks for step in site.workflow.steps if step.id in site.active):
-        return await _loop(site, options.concurrency)
-    from penstock.api.calling import at_hand
+    asks = any(step.asks for step in site.workflow.steps if step.id in site.active)
+    open_door_for = lets_in(site.workflow, site.active)
+    if not asks and not open_door_for:
+        return await _phases(site, options)
+    site = with_ledger(site)
+    spoken: Voice | None = None
+    async with contextlib.AsyncExitStack() as at_hand:
+        if asks:
+            from penstock.api.calling import voice, with_askings
 
-    async with at_hand(site, found.endpoints, options.concurrency) as ready:
-        return await _loop(ready, options.concurrency)
+            spoken = await at_hand.enter_async_context(voice(site, found.endpoints))
+            site = with_askings(site, spoken.client, options.concurrency)
+        if open_door_for:
+            door = open_door(site, site.workflow, found.endpoints, options, spoken)
+            site, _ = await at_hand.enter_async_context(door)
+        return await _phases(site, options)
 
 
-async def _loop(site: Site, concurrency: int | None) -> tuple[RunState, str | None]:
+async def _phases(site: Site, options: Options) -> tuple[RunState, str | None]:
+    """The loop, once; or where the run began with a sample, for its sample and for the rest."""
+    live = partial(_loop, options=options)
+    if site.workflow.sample is None:
+        return await live(site)
+    from penstock.api.sampling import phases
+
+    return await phases(site, live)
+
+
+async def _loop(site: Site, options: Options) -> tuple[RunState, str | None]:
     keep_descriptors()
     with contextlib.suppress(asyncio.CancelledError), watched(site.folder.groups, site.run_id) as (groups, watcher):
-        width = partial(_width, concurrency, processors())
+        width = partial(_width, options.concurrency, processors())
         backend = LocalBackend(site.folder.slots, partial(_tools, site, groups), width)
         keeping = asyncio.ensure_future(_keep(watcher))
         try:
-            scheduler = Scheduler(site, backend, width)
+            scheduler = Scheduler(site, backend, width, options.wait)
+            if site.sampling is not None:
+                site.sampling.loop = scheduler
             running = asyncio.ensure_future(scheduler.run())
             _obey_signals(scheduler, running, site.listener)
             state = await running
@@ -178,7 +211,10 @@ def _width(asked: int | None, processors: int, step: Step) -> int:
 
 
 def _tools(site: Site, groups: Groups, step: Step, slot: Path, permit: Permit) -> Tools:
-    environment = {os.fsencode(name): os.fsencode(value) for name, value in site.env_of(step).items()}
+    told = site.env_of(step)
+    if site.doorway is not None and step.gateway:
+        told |= site.doorway.variables
+    environment = {os.fsencode(name): os.fsencode(value) for name, value in told.items()}
     return Tools(
         recorder=site,
         clock=site.clock,
@@ -193,6 +229,7 @@ def _tools(site: Site, groups: Groups, step: Step, slot: Path, permit: Permit) -
         groups=groups,
         shell=SlotShell(environment, groups),
         masker=site.journal.database.masker,
+        doorway=site.doorway if step.gateway else None,
     )
 
 

@@ -16,22 +16,29 @@ from penstock.api.clock import CLOCK
 from penstock.api.inputs import difference, digests
 from penstock.core.canon import item_key
 from penstock.core.errors import OperatorError, UsageError
+from penstock.core.sampling import GateState
 from penstock.core.states import RunState, StepState
 from penstock.core.views import Resumption, RunView
 from penstock.core.work import UNREAD, Form, Item, Outcome, Record, Task, Verdict
 from penstock.core.workflow import FileSource, Step, StepSource, Workflow
 from penstock.rules.filling import uses_place
-from penstock.store import reopen
+from penstock.rules.sampled_steps import written_before
+from penstock.store import gates, reopen
+from penstock.store.anew import begin_rest, draw_again
 from penstock.store.database import Row
 from penstock.store.inputs import look
 from penstock.store.journal import NO_ITEM, Journal
 from penstock.store.layout import Layout, move
 from penstock.store.targets import written
 
+SHUT = (GateState.FAILED, GateState.INCONCLUSIVE)
+"""Where a gate stands that lets nothing through without a person's word."""
+
 
 def refuse(view: RunView, later: str | None, asked: Resumption) -> None:
     """UsageError if the run cannot go on in the way that is asked for. `later` is a newer run of its workflow."""
-    unended = view.state in (RunState.INTERRUPTED.value, RunState.WAITING.value)
+    gated = view.state == RunState.REJECTED.value and view.gate is not None and view.gate.state in SHUT
+    unended = view.state in (RunState.INTERRUPTED.value, RunState.WAITING.value) or gated
     after = view.superseded_by or later
     if after is not None and (unended or asked.failed):
         raise UsageError(
@@ -63,8 +70,21 @@ def apply(journal: Journal, layout: Layout, workflow: Workflow, run: Row, asked:
     settled = [(task, Verdict(verdict)) for word, verdict in asked.settle for task in _meant(word, flying)]
     change = _Change(journal, layout, workflow, run)
     change.plan(asked.failed, asked.reread)
+    gate = gates.standing(journal.database, run["run_no"])
+    if asked.expand:
+        _refuse_expansion(run, gate)
     with journal.together():
         change.make()
+        if gate is not None and gate.state in SHUT and (asked.expand or change.made):
+            begin_rest(journal, workflow, run["run_no"])
+        if asked.expand:
+            gates.pass_by(journal, run["run_no"], getpass.getuser(), CLOCK.now())
+            change.record("expand", "sample", "the whole run follows, whatever the gate found")
+        elif gate is not None and gate.state in SHUT and change.made:
+            gates.ask_again(journal, run["run_no"])
+            change.record("gate", "sample", "the gate is asked again")
+        elif gate is not None and gate.state is GateState.SAMPLING and change.made:
+            draw_again(journal, workflow, run["run_no"])
         for task in redo:
             change.record("redo", _place(task), f"{_place(task)} is done again")
         for task, verdict in settled:
@@ -73,6 +93,17 @@ def apply(journal: Journal, layout: Layout, workflow: Workflow, run: Row, asked:
             change.record("budget", cap, f"{cap} is {amount} from now on")
     reopen.release_files(journal, layout, run)
     return Reopened(tuple(change.told), frozenset(map(_place, redo)))
+
+
+def _refuse_expansion(run: Row, gate: gates.Standing | None) -> None:
+    """UsageError if there is no gate that could be overridden."""
+    if gate is None:
+        raise UsageError(f"run {run['run_id']} began without a sample", "`penstock resume` goes on with it")
+    if gate.state is GateState.SAMPLING:
+        raise UsageError(
+            f"the gate of run {run['run_id']} has not been asked",
+            "`penstock resume` goes on with the sample, and a run begun with --sample has no gate",
+        )
 
 
 def _meant(word: str, flying: list[Row]) -> list[Row]:
@@ -142,11 +173,15 @@ class _Change:
         `idempotent: false` would have to be done again as a whole.
         """
         rows = self._journal.database.all("steps_of", {"run_no": self._run["run_no"]})
-        found = {row["step_id"]: row for row in rows if row["state"] != StepState.PENDING.value}
+        begun = [row for row in rows if row["state"] != StepState.PENDING.value or row["started_at"] is not None]
+        found = {row["step_id"]: row for row in begun}
+        gate = gates.standing(self._journal.database, self._run["run_no"])
         for step in _in_order(self._workflow):
             if step.id not in found:
                 continue
             how = self._how_of(step, found[step.id], failed)
+            if how.moved is not None and gate is not None and gate.state in (GateState.SAMPLING, *SHUT):
+                raise _drawn_from(step, how.moved)
             if how.moved is not None and not reread:
                 raise _changed(step, how.moved, failed)
             if how.whole and not step.idempotent and reopen.has_effects(self._journal, how.row["step_no"]):
@@ -165,7 +200,8 @@ class _Change:
         count = reopen.count_failed(self._journal, row["step_no"], UNREAD) if failed else 0
         if failed and not count and row["state"] == StepState.FAILED.value:
             return _How(row, whole=True)
-        moved = difference(self._journal, self._layout, self._workflow, step, row)
+        again = row["state"] == StepState.PENDING.value and written_before(self._workflow, step)
+        moved = None if again else difference(self._journal, self._layout, self._workflow, step, row)
         return _How(row, failed=count, below=streams if above else None, moved=moved)
 
     # --- and is done ---------------------------------------------------------------------------
@@ -218,6 +254,11 @@ class _Change:
 
     # --- tasks that are not to be done again without a word -------------------------------------
 
+    @property
+    def made(self) -> bool:
+        """Whether any step is open again."""
+        return bool(self._how)
+
     def settle(self, task: Row, verdict: Verdict) -> None:
         """The task that was in flight has the verdict that a person gives it.
 
@@ -245,6 +286,14 @@ def _in_order(workflow: Workflow) -> Iterable[Step]:
     """The steps, each after what it needs."""
     graph = {step.id: {need.step for need in step.needs} for step in workflow.steps}
     return [workflow.step(step_id) for step_id in TopologicalSorter(graph).static_order()]
+
+
+def _drawn_from(step: Step, how: str) -> OperatorError:
+    source = cast(FileSource, step.foreach)
+    return OperatorError(
+        f"{source.path} has changed since the sample was drawn from it: {how}",
+        "put it back as it was, or start a new run, which draws a sample of its own",
+    )
 
 
 def _changed(step: Step, how: str, failed: bool) -> OperatorError:

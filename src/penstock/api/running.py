@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import json
-import secrets as randomness
+import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 from penstock.api import reopening
-from penstock.api.asking import cast
+from penstock.api.asking import cast, with_forced
 from penstock.api.clock import CLOCK
 from penstock.api.driving import drive
 from penstock.api.folder import existing, held
 from penstock.api.loading import load, locate, require_bash
 from penstock.api.masking import masked, masker_of, unspoken
+from penstock.api.naming import new_id, refuse_alone
 from penstock.api.owning import take_over
 from penstock.api.secrets import values_of
 from penstock.api.strangers import strangers
 from penstock.core.errors import OperatorError, UsageError, WorkflowError
+from penstock.core.sampling import Sample
 from penstock.core.seams import Listener
 from penstock.core.states import RunState, StepState
 from penstock.core.views import Options, Resumption, RunView
 from penstock.core.workflow import Step, Workflow
 from penstock.rules.secrets import Masker
-from penstock.store import facts
+from penstock.store import facts, gates
 from penstock.store.database import Row
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout, RunFolder
@@ -43,7 +44,8 @@ class Ended:
 def run(path: Path, options: Options, listener: Listener) -> Ended:
     """Runs a workflow from its beginning in this process; returns when it has ended or was interrupted."""
     file = locate(path)
-    workflow = load(file, dict(options.variables))
+    options = with_forced(options, os.environ)
+    workflow = _sampled(load(file, dict(options.variables)), options)
     _named(workflow, options.only)
     values = values_of(workflow)
     require_bash(workflow)
@@ -59,12 +61,16 @@ def run(path: Path, options: Options, listener: Listener) -> Ended:
             asked = cast(workflow, values, options, frozenset(ids))
         _refuse_unheld(asked.workflow, ids)
         with masked(journal, layout, values, asked.endpoints) as masker:
-            run_id = _new_id(journal)
+            run_id = new_id(journal)
             _keep_snapshot(layout.run(run_id), workflow, masker)
             variables = dict(options.variables)
             told = {**asdict(options), "vars": masker.value(variables) if masker else variables, "budget": {}}
             del told["variables"]
-            run_no = journal.begin_run(run_id, file.name, workflow.name, ids, told, base["run_no"] if base else None)
+            base_no = base["run_no"] if base else None
+            with journal.together():
+                run_no = journal.begin_run(run_id, file.name, workflow.name, ids, told, base_no)
+                if workflow.sample is not None:
+                    gates.begin(journal, run_no, workflow.sample.size, workflow.sample.seed)
             journal.supersede(run_no, file.name)
             return _ended(journal, layout, run_no, drive(journal, layout, asked, run_no, options, values, listener))
 
@@ -74,13 +80,16 @@ def resume(folder: Path, run_id: str | None, asked: Resumption, listener: Listen
     layout = existing(folder)
     with held(layout) as journal:
         row = facts.find(journal.database, run_id)
+        refuse_alone(row)
         run_no = row["run_no"]
         killed = take_over(journal, layout, listener)
         later = journal.database.one("newest_run_of", {"workflow": row["workflow"], "before": 1 << 62})
         newer = later["run_id"] if later is not None and later["run_no"] > run_no else None
         reopening.refuse(facts.view(journal.database, layout, row, CLOCK), newer, asked)
         workflow, values, options = _as_it_was(layout, row)
-        options = replace(options, budget=tuple({**dict(options.budget), **dict(asked.budget)}.items()))
+        workflow = _sampled(workflow, options)
+        raised = tuple({**dict(options.budget), **dict(asked.budget)}.items())
+        options = replace(options, budget=raised, wait=asked.wait)
         if options.budget:
             from penstock.api.budgeting import with_caps
 
@@ -98,6 +107,19 @@ def resume(folder: Path, run_id: str | None, asked: Resumption, listener: Listen
                 listener.note(f"  {sentence}")
             state = drive(journal, layout, asking, run_no, options, values, listener, reopened.redo)
             return _ended(journal, layout, run_no, state)
+
+
+def _sampled(workflow: Workflow, options: Options) -> Workflow:
+    """The workflow with the sample that the command line asks for in place of its own; without one for a single step.
+
+    UsageError if both are asked for.
+    """
+    if options.sample is None:
+        return replace(workflow, sample=None) if options.only else workflow
+    if options.only is not None:
+        raise UsageError("--sample and --only do not go together", "a sample goes through the steps of a whole run")
+    seed = workflow.sample.seed if workflow.sample is not None else 0
+    return replace(workflow, sample=Sample(options.sample, seed=seed))
 
 
 def _refuse_unheld(workflow: Workflow, steps: Collection[str]) -> None:
@@ -155,7 +177,7 @@ def _options(row: Row) -> Options:
     """What the command line asked of a run when it began."""
     told = facts.options_of(row)
     only, variables, concurrency = told.get("only"), told.get("vars"), told.get("concurrency")
-    cache, budget = told.get("cache"), told.get("budget")
+    cache, budget, forced, sample = (told.get(name) for name in ("cache", "budget", "forced", "sample"))
     return Options(
         only if isinstance(only, str) else None,
         tuple(variables.items()) if isinstance(variables, dict) else (),
@@ -163,6 +185,8 @@ def _options(row: Row) -> Options:
         told.get("simulate") is True,
         cache if isinstance(cache, str) else None,
         tuple(budget.items()) if isinstance(budget, dict) else (),
+        sample=sample if isinstance(sample, int) else None,
+        forced=forced if isinstance(forced, str) else None,
     )
 
 
@@ -227,13 +251,3 @@ def _found(view: RunView, killed: int) -> str:
     again = f"{flying} in flight, done again: {named}" if flying else "none was in flight"
     survivors = f"; {killed} processes of it were still alive and were killed" if killed else ""
     return f"resuming run {view.id}: {done} tasks are finished and stand, {again}{survivors}"
-
-
-def _new_id(journal: Journal) -> str:
-    """An id that sorts after every earlier one, even if the clock was set back."""
-    row = journal.database.one("newest_run_id")
-    mark = datetime.fromtimestamp(CLOCK.now(), timezone.utc).strftime("%Y%m%d-%H%M%S")
-    if row is not None and row["run_id"][:15] >= mark:
-        last = datetime.strptime(row["run_id"][:15], "%Y%m%d-%H%M%S").replace(tzinfo=timezone.utc).timestamp()
-        mark = datetime.fromtimestamp(last + 1, timezone.utc).strftime("%Y%m%d-%H%M%S")
-    return f"{mark}-{randomness.token_hex(2)}"

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 from penstock.core.errors import ConditionError, OperatorError
 from penstock.core.generation import Verify
 from penstock.core.refusals import is_of_the_machine
+from penstock.core.routing import Route
 from penstock.core.states import ENDED, StepState
 from penstock.core.workflow import FileSource, ListSource, Need, Step, StepSource
 from penstock.engine.closing import End
-from penstock.engine.feeds import TAKEN_BY_BRANCH, Feed, RowFeed, StepFeed
+from penstock.engine.feeds import Feed, RowFeed, StepFeed, taken_by
 from penstock.engine.reuse import Reuse, reusable
 from penstock.engine.site import Site
 from penstock.engine.step_run import StepRun
 from penstock.rules.conditions import decide
 from penstock.rules.paths import fixed_path
+from penstock.rules.sampled_steps import lineage
+from penstock.store.anew import has_rows
 from penstock.store.derived import AppendTarget, Finished, Frontier, Sequence
 from penstock.store.inputs import look, opened, same
-from penstock.store.items import read, rows_of_list
-from penstock.store.targets import begin_append
+from penstock.store.items import Row, read, rows_of_list
+from penstock.store.reopen import release_files, reset
+from penstock.store.targets import begin_append, written
 
 
 def readiness(site: Site, step: Step, states: Mapping[str, StepState]) -> End | bool:
-    """Whether the step may open now; or how it ends without opening, because of a need."""
+    """Whether the step may open now; or how it ends without opening, because of a need or of its `when`."""
+    if site.sampling is not None and step.id in site.sampling.withheld:
+        return End(StepState.SKIPPED, site.sampling.withheld[step.id])
     ready = True
     for need in step.needs:
         state = states[need.step]
@@ -41,19 +48,42 @@ def open_step(
     site: Site, step: Step, states: Mapping[str, StepState], running: Mapping[str, StepRun], resumed: bool
 ) -> StepRun | End:
     """The step, running; or the end that it came to because its input or its files are not as they must be."""
+    known = resumed or has_rows(site.journal.database, site.steps[step.id])
     try:
-        if resumed:
+        if known:
             _compare(site, step)
-        else:
+        if not resumed:
             site.journal.open_step(site.steps[step.id], _look(site, step))
-        sequence = _sequence(site, step, running)
         feed = _feed(site, step, states)
-        reuse = Reuse(site, step) if reusable(step) else None
+        sequence = _sequence(site, step, running, feed)
+        reuse = Reuse(site, step) if step.shell is not None and reusable(step) else None
     except OSError as error:
         if is_of_the_machine(error) or str(error.filename).startswith(str(site.folder.root)):
             raise
         return End(StepState.FAILED, f"{error.filename}: {error.strerror}")
-    return StepRun(site, step, feed, sequence, reuse, _chain(site, step), resumed)
+    return StepRun(site, step, feed, sequence, reuse, _chain(site, step), known)
+
+
+def give_up_rows(site: Site, step: Step) -> None:
+    """A step that ends without opening has done nothing: what it did for rows of a sample is taken back.
+
+    So is what was made of them by steps that stream from it. The files that they were written to are empty.
+    """
+    database = site.journal.database
+    below = [each for each in site.workflow.steps if step in lineage(site.workflow, each)]
+    waiting = [each for each in below if has_rows(database, site.steps[each.id])]
+    run = database.one("run_by_no", {"run_no": site.run_no})
+    assert run is not None
+    with site.journal.together():
+        for each in waiting:
+            row = database.one("step_by_no", (site.steps[each.id],))
+            assert row is not None
+            reset(site.journal, site.run_no, row)
+    for each in waiting:
+        _sequence(site, each, {}, None).close()
+        for path in _append_targets(site, each):
+            site.journal.file_written(site.run_no, written(site.layout.folder, path))
+    release_files(site.journal, site.layout, run)
 
 
 def _blocked(need: Need, state: StepState, streams: bool) -> End | None:
@@ -101,16 +131,29 @@ def _compare(site: Site, step: Step) -> None:
 
 
 def _feed(site: Site, step: Step, states: Mapping[str, StepState]) -> Feed | None:
-    match step.foreach:
-        case FileSource(path, format):
-            return RowFeed(read(site.layout.folder / path, format, size_bytes=_size_then(site, step)))
-        case ListSource(values):
-            return RowFeed(rows_of_list(values))
-        case StepSource(above, branch):
-            judged = isinstance(site.workflow.step(above).spec, Verify)
-            return StepFeed(site.journal, site.steps[above], branch, lambda: states[above] in ENDED, judged)
-        case None:
-            return None
+    if step.foreach is None:
+        return None
+    feed = _rows_or_records(site, step, states)
+    return feed if site.sampling is None else site.sampling.feed(site.steps[step.id], feed)
+
+
+def _rows_or_records(site: Site, step: Step, states: Mapping[str, StepState]) -> Feed:
+    if isinstance(step.foreach, StepSource):
+        above, branch = step.foreach.step, step.foreach.branch
+        passes_on = isinstance(site.workflow.step(above).spec, (Verify, Route))
+        return StepFeed(site.journal, site.steps[above], branch, lambda: states[above] in ENDED, passes_on)
+    rows = partial(_rows, site, step)
+    sampled = site.sampling is not None and site.sampling.first
+    return RowFeed(site.sampling.rows(step, rows) if site.sampling is not None and sampled else rows())
+
+
+def _rows(site: Site, step: Step) -> Iterator[Row]:
+    """The rows of the step's file or list."""
+    if isinstance(step.foreach, ListSource):
+        return rows_of_list(step.foreach.values)
+    assert isinstance(step.foreach, FileSource)
+    path = site.layout.folder / step.foreach.path
+    return read(path, step.foreach.format, size_bytes=_size_then(site, step))
 
 
 def _size_then(site: Site, step: Step) -> int | None:
@@ -135,16 +178,26 @@ def _chain(site: Site, step: Step) -> tuple[StepSource, ...]:
 # --- files -------------------------------------------------------------------------------------
 
 
-def _sequence(site: Site, step: Step, running: Mapping[str, StepRun]) -> Sequence:
+def _sequence(site: Site, step: Step, running: Mapping[str, StepRun], feed: Feed | None) -> Sequence:
     above: Frontier | None = None
-    branch = TAKEN_BY_BRANCH[None]
+    verdicts, to = taken_by(None)
     if isinstance(step.foreach, StepSource):
         run = running.get(step.foreach.step)
         above = run.sequence if run is not None else Finished(site.steps[step.foreach.step])
-        branch = TAKEN_BY_BRANCH[step.foreach.branch]
+        verdicts, to = taken_by(step.foreach.branch)
     lines = site.folder.steps / f"{step.id}.jsonl"
     targets = tuple(_append_targets(site, step).values())
-    return Sequence(site.journal, site.run_no, site.steps[step.id], lines, targets, above, branch)
+    number = site.steps[step.id]
+    if feed is not None and site.sampling is not None and site.sampling.first:
+        whole = partial(_is_whole, site, number, feed)
+        return Sequence(site.journal, site.run_no, number, lines, targets, whole=whole)
+    return Sequence(site.journal, site.run_no, number, lines, targets, above, verdicts, to)
+
+
+def _is_whole(site: Site, step_no: int, feed: Feed) -> bool:
+    """Whether each row that was drawn has a verdict."""
+    left = site.journal.database.one("tasks_without_outcome", (step_no,)) if feed.ended else None
+    return left is not None and not left[0]
 
 
 def _append_targets(site: Site, step: Step) -> dict[str, AppendTarget]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from penstock.core.errors import OperatorError
-from penstock.core.seams import Clock, Listener
+from penstock.core.seams import Clock, Doorway, Listener
 from penstock.core.work import Attempt, Task
 from penstock.core.workflow import Step, StepSource, Workflow
 from penstock.engine.names import Names
@@ -17,6 +17,7 @@ from penstock.store.layout import Layout, RunFolder
 from penstock.store.targets import Permit
 
 if TYPE_CHECKING:
+    from penstock.engine.sampling import Sampling
     from penstock.kinds.asking import Asking
     from penstock.models.budget import Budget
     from penstock.store.calls import CallJournal
@@ -30,7 +31,8 @@ class Site:
     `redo` are tasks in flight (`STEP` or `STEP:KEY`) that a person allows to be done again. `epoch` tells
     this life of the run from those before it. `environ` is Penstock's own environment without any declared secret;
     `secrets` the values of those. `askings` are the model steps, ready, by id; `calls` is the journal of their calls,
-    `budget` what may still be used; None where nothing says so.
+    `budget` what may still be used; None where nothing says so. `doorway` lets the calls of commands in. `sampling`
+    says which rows a run that began with a sample takes; None for any other.
     """
 
     workflow: Workflow
@@ -50,6 +52,8 @@ class Site:
     askings: Mapping[str, Asking] = field(default_factory=dict)
     calls: CallJournal | None = None
     budget: Budget | None = None
+    sampling: Sampling | None = None
+    doorway: Doorway | None = None
 
     @property
     def folder(self) -> RunFolder:

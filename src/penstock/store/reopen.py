@@ -57,6 +57,13 @@ def reset(journal: Journal, run_no: int, row: Row) -> None:
     _open(journal, run_no, row, StepState.PENDING)
 
 
+def wait_again(journal: Journal, run_no: int, row: Row) -> None:
+    """The step waits for its needs once more; what it did for its rows stands."""
+    journal.database.run("wait_again", {"step_no": row["step_no"]})
+    journal.database.run("take_back_outputs", {"step_no": row["step_no"]})
+    _forget_files(journal, run_no, row)
+
+
 class Moving:
     """The rows of an input file that has changed, from their old places to their new ones.
 
@@ -115,7 +122,14 @@ def release_files(journal: Journal, layout: Layout, run: Row) -> None:
 
 
 def _open(journal: Journal, run_no: int, row: Row, state: StepState) -> None:
-    journal.database.run("reopen_step", {"step_no": row["step_no"], "state": state.value})
+    # A step that waits for its needs with rows that it has done goes on waiting.
+    if row["state"] != StepState.PENDING.value or state is StepState.PENDING:
+        journal.database.run("reopen_step", {"step_no": row["step_no"], "state": state.value})
+    _forget_files(journal, run_no, row)
+
+
+def _forget_files(journal: Journal, run_no: int, row: Row) -> None:
+    """The files that are derived from the step's outcomes are to be written from their first row."""
     for path in journal.database.all("derived_paths", {"run_no": run_no, "step_no": row["step_no"]}):
         journal.database.run("forget_derived", {"run_no": run_no, "path": path["path"]})
     journal.database.run("forget_derived", {"run_no": run_no, "path": own_name(row["step_id"])})

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from penstock.core.canon import parse
+from penstock.core.sampling import GateState
 from penstock.core.states import ENDED, RunState, StepState
 from penstock.store.audit.finding import Finding, note, ok, problem
 from penstock.store.database import Database, Row
+from penstock.store.gates import Standing, standing
 
+_SHUT = (GateState.SAMPLING, GateState.FAILED, GateState.INCONCLUSIVE)
 VERDICTS = ("accepted", "rejected", "failed", "skipped")
 BUG = "this is a bug in Penstock, or somebody edited the journal: please report it, with .penstock/journal.db"
 
@@ -16,7 +19,7 @@ BUG = "this is a bug in Penstock, or somebody edited the journal: please report 
 def examine(database: Database, run: Row) -> Iterator[Finding]:
     """What is to say of the run's state and of each of its steps that has ended."""
     steps = database.all("steps_of", {"run_no": run["run_no"]})
-    yield _state(run, steps)
+    yield _state(run, steps, standing(database, run["run_no"]))
     ended = [step for step in steps if step["state"] in {state.value for state in ENDED}]
     wrong = [finding for step in ended for finding in _step(database, step)]
     yield from wrong
@@ -26,9 +29,11 @@ def examine(database: Database, run: Row) -> Iterator[Finding]:
         yield ok("accounting", told)
 
 
-def _state(run: Row, steps: list[Row]) -> Finding:
+def _state(run: Row, steps: list[Row], gate: Standing | None) -> Finding:
     states = {StepState(step["state"]) for step in steps}
     open_steps = [step["step_id"] for step in steps if StepState(step["state"]) not in ENDED]
+    if open_steps and gate is not None and gate.state in _SHUT and run["state"] in ("failed", "rejected"):
+        return ok("state", f"{run['state']} in its sample; the rest has not begun")
     if run["state"] in (RunState.SUCCEEDED.value, RunState.FAILED.value, RunState.REJECTED.value) and open_steps:
         return problem("state", f"the run has {run['state']}, and these steps have not: {', '.join(open_steps)}", BUG)
     if run["state"] == RunState.SUCCEEDED.value and states & {StepState.FAILED, StepState.REJECTED}:
