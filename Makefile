@@ -64,5 +64,5 @@ lock: | .venv/bin/python
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	cd $(EXAMPLE) && rm -rf .penstock .cache logs applied fixtures data/inputs.jsonl
+	cd $(EXAMPLE) && rm -rf .penstock .cache logs applied fixtures with-openai data/inputs.jsonl
 	cd examples/tickets && rm -rf .penstock logs replies fixtures

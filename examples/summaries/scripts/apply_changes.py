@@ -1,7 +1,7 @@
 """Write the summaries that were accepted to applied/summaries.md.
 
 The files on the command line are all that generate wrote, the rejected ones included. Which of them count is
-decided by route: only ids in `accepted_ids` of logs/route_summary.json are applied.
+decided by route: only ids in `accepted_ids` of logs/route_summary.json (or `--route FILE`) are applied.
 """
 
 import argparse
@@ -10,16 +10,16 @@ import os
 import sys
 from pathlib import Path
 
-ROUTE = Path("logs/route_summary.json")
 APPLIED = Path("applied/summaries.md")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
-    files = parser.parse_args().files
-    records = {record["id"]: record for record in map(load, files)}
-    accepted = load(ROUTE)["accepted_ids"]
+    parser.add_argument("--route", type=Path, default=Path("logs/route_summary.json"))
+    options = parser.parse_args()
+    records = {record["id"]: record for record in map(load, options.files)}
+    accepted = load(options.route)["accepted_ids"]
     missing = [name for name in accepted if name not in records]
     if missing:
         sys.exit(f"accepted, but no file holds them: {', '.join(missing)}")
