@@ -1,0 +1,1 @@
+"""What clients speak: for each protocol pure functions that read, rewrite, meter, translate and answer its calls."""

@@ -1,0 +1,310 @@
+"""From what a command's client said to what it hears: by way of the cache, the budget, the limits and the journal.
+
+    who may ask -> whom -> masked -> (own words | translated) -> client.relay | client.ask -> told, or heard as it comes
+
+The command may die at any moment. The call goes on without it: what was paid for is kept, and is charged to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncGenerator, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+from penstock.core.calls import Answer, Fault, FaultClass, Reply, TransportKind
+from penstock.core.canon import canonical
+from penstock.core.errors import OperatorError
+from penstock.core.models import Model
+from penstock.core.seams import Clock
+from penstock.gateway.listing import listed
+from penstock.gateway.passes import Holder
+from penstock.gateway.passing_on import passing
+from penstock.gateway.protocols.calls import Outbound, identity, outbound
+from penstock.gateway.protocols.shape import (
+    Inbound,
+    Kind,
+    Listener,
+    Speaks,
+    Stamp,
+    Told,
+    Translated,
+    Untranslatable,
+    Wrong,
+)
+from penstock.gateway.streams import EVENT_STREAM, NDJSON
+from penstock.gateway.upstreams import Upstreams
+from penstock.models.budget import Exhausted
+from penstock.models.client import Asked, Client, Manner, Whose
+from penstock.models.guards import Guards
+from penstock.rules.hosts import refused_host
+from penstock.rules.placement import is_local, told_elsewhere
+
+TIMEOUT_S = 600.0
+"""How long one send may take where the step says nothing: what the providers' own clients wait."""
+
+_JSON = (("content-type", "application/json"),)
+_TRIED_NEXT = frozenset({FaultClass.TRANSPORT, FaultClass.DENIED, FaultClass.REFUSED, FaultClass.OVERFLOW})
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A response that is still coming: its head, and its parts."""
+
+    headers: tuple[tuple[str, str], ...]
+    parts: AsyncGenerator[bytes, None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """What a call came to: a response that the client gets as it is, or what went wrong on the way."""
+
+    told: Told | None = None
+    wrong: tuple[Wrong, str] | None = None
+
+
+class Relaying:
+    """Carries the calls of commands. One for a run, in one event loop."""
+
+    def __init__(self, client: Client, guards: Guards, upstreams: Upstreams, clock: Clock, cache: str = "use") -> None:
+        self._client = client
+        self._guards = guards
+        self._upstreams = upstreams
+        self._clock = clock
+        self._cache = cache
+        self._going: set[asyncio.Task[_Ended]] = set()
+
+    async def answer(self, holder: Holder, inbound: Inbound, speaks: Speaks, again: bool) -> Told | Live:
+        """What the client hears; `again` tells that it marked the call as a further try."""
+        parts: asyncio.Queue[bytes | None] = asyncio.Queue()
+        listener = speaks.listener(inbound) if inbound.asked.stream else None
+        going = self._spawn(holder, self._carried(holder, inbound, speaks, again, listener, parts))
+        if listener is None:
+            return _said(await asyncio.shield(going), speaks)
+        first = asyncio.ensure_future(parts.get())
+        await asyncio.wait({going, first}, return_when=asyncio.FIRST_COMPLETED)
+        if not first.done():
+            first.cancel()
+            return _said(going.result(), speaks)
+        return Live(_stream_headers(inbound), self._heard(first.result(), parts, going, listener, speaks))
+
+    async def _heard(
+        self,
+        first: bytes | None,
+        parts: asyncio.Queue[bytes | None],
+        going: asyncio.Task[_Ended],
+        listener: Listener,
+        speaks: Speaks,
+    ) -> AsyncGenerator[bytes, None]:
+        """The parts as they come; the last one when the whole is in the journal."""
+        part = first
+        while part is not None:
+            yield part
+            part = await parts.get()
+        ended = await asyncio.shield(going)
+        rest = listener.end()
+        if rest:
+            yield rest
+        if ended.wrong is not None:
+            yield speaks.broken(*ended.wrong)
+
+    async def close(self) -> None:
+        """No call is in flight: what was is waited for, so that its answer is kept."""
+        if self._going:
+            await asyncio.wait(self._going)
+
+    def _spawn(self, holder: Holder, call: Coroutine[Any, Any, _Ended]) -> asyncio.Task[_Ended]:
+        """The call, which goes on whatever becomes of its client."""
+        task = asyncio.ensure_future(call)
+        self._going.add(task)
+        holder.flying.add(task)
+        task.add_done_callback(self._going.discard)
+        task.add_done_callback(holder.flying.discard)
+        return task
+
+    # --- one call ------------------------------------------------------------------------------
+
+    async def _carried(
+        self,
+        holder: Holder,
+        inbound: Inbound,
+        speaks: Speaks,
+        again: bool,
+        listener: Listener | None,
+        parts: asyncio.Queue[bytes | None],
+    ) -> _Ended:
+        """The call, carried to whoever can answer it. A budget without room and a journal that cannot be written are
+        errors to the client, with the reason."""
+        heard = False
+
+        def hear(part: bytes) -> None:
+            nonlocal heard
+            assert listener is not None
+            now = listener.feed(part)
+            if now:
+                heard = True
+                parts.put_nowait(now)
+
+        try:
+            return await self._asked(holder, inbound, speaks, again, hear)
+        except Exhausted as error:
+            if error.caps.when_exceeded == "pause":
+                holder.exhausted = str(error)
+            return _Ended(wrong=(Wrong.BUDGET, f"Penstock's budget is used up: {error}"))
+        except OperatorError as error:
+            return _Ended(wrong=(Wrong.BUDGET, f"Penstock does not send this: {error}"))
+        finally:
+            if heard:
+                parts.put_nowait(None)
+
+    async def _asked(self, holder: Holder, inbound: Inbound, speaks: Speaks, again: bool, hear: Any) -> _Ended:
+        if inbound.kind is Kind.MODELS and self._upstreams.only_named(inbound.protocol):
+            found = listed(inbound, [*self._upstreams.named])
+            return _Ended(found, (Wrong.NOT_FOUND, f"the workflow names no model for {inbound.path}"))
+        models = self._models(holder, inbound)
+        if isinstance(models, _Ended):
+            return models
+        ended = _Ended(wrong=(Wrong.UNREACHABLE, "no model can be asked"))
+        number = holder.sample(
+            hashlib.sha256(canonical(identity(inbound, Outbound(inbound.raw, inbound.body)))).digest(), again
+        )
+        for place, model in enumerate(models):
+            lack = self._upstreams.lack(model)
+            if lack is not None:
+                ended = _Ended(wrong=(Wrong.UNAUTHORIZED, f"{model.name} cannot be asked: {lack}"))
+                continue
+            by_itself = model.provider == inbound.protocol
+            carry = self._relayed if by_itself else self._translated
+            last = place + 1 == len(models)
+            ended, more = await carry(holder, inbound, speaks, model, number, hear if last else None)
+            if not more:
+                break
+        return ended
+
+    def _models(self, holder: Holder, inbound: Inbound) -> tuple[Model, ...] | _Ended:
+        """Who may be asked; what may not leave this machine is asked of nobody elsewhere."""
+        name, upstreams = inbound.asked.model or "", self._upstreams
+        models = upstreams.asked(inbound.protocol, name)
+        if holder.local:
+            here = self._local(models) or self._local(upstreams.own(inbound.protocol, name))
+            if not here:
+                where = told_elsewhere(models, lambda model: upstreams.endpoint(model).url)
+                return _Ended(wrong=(Wrong.FORBIDDEN, f"this item is `placement: local`, and {where}"))
+            models = here
+        hosts = [refused_host(upstreams.allow_hosts, upstreams.endpoint(model).url) for model in models]
+        allowed = tuple(model for model, host in zip(models, hosts, strict=True) if host is None)
+        if not allowed:
+            return _Ended(wrong=(Wrong.FORBIDDEN, f"`allow_hosts` does not list {hosts[0]}"))
+        return allowed
+
+    def _local(self, models: tuple[Model, ...]) -> tuple[Model, ...]:
+        return tuple(model for model in models if is_local(model, self._upstreams.endpoint(model).url))
+
+    async def _relayed(
+        self, holder: Holder, inbound: Inbound, speaks: Speaks, model: Model, number: int, hear: Any
+    ) -> tuple[_Ended, bool]:
+        """The call in its own words; and whether the next model is to be asked."""
+        endpoint = self._upstreams.endpoint(model)
+        body = self._guards.concealed_value(inbound.body, model, endpoint, True)
+        if isinstance(body, Fault):
+            return _Ended(wrong=(Wrong.FORBIDDEN, body.message)), False
+        sent = outbound(inbound, speaks, model.served, None if body == inbound.body else body)
+        way, words = passing(inbound, speaks, model, endpoint, sent, hear)
+        way = replace(way, request=replace(way.request, sample=number))
+        asked = await self._client.relay(way, self._whose(holder), self._manner(holder, inbound))
+        if inbound.kind is not Kind.MODELS:  # a list of models costs nothing, and is no call of a model
+            self._charge(holder, model, asked)
+        answer = asked.answer or words.answer
+        if answer is not None and (isinstance(asked.result, Reply) or inbound.kind is Kind.OTHER):
+            return _Ended(_told(inbound, speaks, self._restored(answer), asked)), False
+        assert isinstance(asked.result, Fault)
+        if answer is not None and answer.status >= 300:
+            return _Ended(Told(answer.status, _passed_headers(answer), answer.body)), asked.result.cls in _TRIED_NEXT
+        return _Ended(wrong=_wrong(asked.result)), asked.result.cls in _TRIED_NEXT
+
+    async def _translated(
+        self, holder: Holder, inbound: Inbound, speaks: Speaks, model: Model, number: int, hear: Any
+    ) -> tuple[_Ended, bool]:
+        """The call in the words of another provider; and whether the next model is to be asked."""
+        if not inbound.metered:
+            return _Ended(wrong=(Wrong.NOT_FOUND, f"{model.name} has no {inbound.path}")), True
+        try:
+            translated = speaks.translate(inbound)
+        except Untranslatable as error:
+            why = f"the call cannot be put to {model.name} ({model.provider}): {error}"
+            return _Ended(wrong=(Wrong.BAD_REQUEST, why)), True
+        request = translated.request(model, number)
+        endpoint = self._upstreams.endpoint(model)
+        asked = await self._client.ask(request, self._whose(holder), self._manner(holder, inbound), endpoint)
+        self._charge(holder, model, asked)
+        if isinstance(asked.result, Fault):
+            return _Ended(wrong=_wrong(asked.result)), asked.result.cls in _TRIED_NEXT
+        return _Ended(self._spoken(inbound, speaks, translated, asked.result)), False
+
+    def _spoken(self, inbound: Inbound, speaks: Speaks, translated: Translated, reply: Reply) -> Told:
+        stamp = Stamp(secrets.token_hex(12), self._clock.now())
+        if self._guards.masker is not None:
+            reply = replace(reply, text=self._guards.masker.restored(reply.text))
+        if inbound.asked.stream:
+            return Told(200, _stream_headers(inbound), b"".join(speaks.stream(inbound, translated, reply, stamp)))
+        return Told(200, _JSON, speaks.say(inbound, translated, reply, stamp))
+
+    def _restored(self, answer: Answer) -> Answer:
+        """The answer on its way into the command that asked: its own secrets in the place of their masks."""
+        masker = self._guards.masker
+        if masker is None:
+            return answer
+        body = masker.restored(answer.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        return replace(answer, body=body)
+
+    def _whose(self, holder: Holder) -> Whose:
+        return Whose(holder.task_number, holder.attempt, "script", holder.step_id)
+
+    def _manner(self, holder: Holder, inbound: Inbound) -> Manner:
+        timeout_s = min(TIMEOUT_S, holder.timeout_s or TIMEOUT_S)
+        return Manner(timeout_s, self._cache if inbound.metered else "off")
+
+    def _charge(self, holder: Holder, model: Model, asked: Asked) -> None:
+        holder.calls += asked.calls
+        if isinstance(asked.result, Reply):
+            holder.model = asked.result.served if model.provider == "sim" else model.name
+
+
+def _said(ended: _Ended, speaks: Speaks) -> Told:
+    if ended.told is not None:
+        return ended.told
+    assert ended.wrong is not None
+    return speaks.error(*ended.wrong)
+
+
+def _told(inbound: Inbound, speaks: Speaks, answer: Answer, asked: Asked) -> Told:
+    """The response as its client would have had it from the server."""
+    body = answer.body
+    if inbound.asked.stream:
+        listener = speaks.listener(inbound)
+        body = listener.feed(answer.body) + listener.end()
+    bought = all(call.cached for call in asked.calls) and bool(asked.calls)
+    return Told(answer.status, (*_passed_headers(answer), ("x-penstock-cache", "hit" if bought else "miss")), body)
+
+
+def _passed_headers(answer: Answer) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in answer.headers if name not in ("date", "content-length"))
+
+
+def _stream_headers(inbound: Inbound) -> tuple[tuple[str, str], ...]:
+    kind = NDJSON if inbound.endpoint.startswith("api.") else EVENT_STREAM
+    return (("content-type", kind), ("cache-control", "no-cache"))
+
+
+def _wrong(fault: Fault) -> tuple[Wrong, str]:
+    """Which error of the gateway's own a fault without a response is."""
+    if fault.cls is FaultClass.TRANSPORT:
+        match fault.kind:
+            case TransportKind.RATE_LIMIT:
+                return Wrong.RATE_LIMIT, fault.message
+            case TransportKind.TIMEOUT:
+                return Wrong.TIMEOUT, fault.message
+        return Wrong.UNREACHABLE, fault.message
+    return Wrong.BAD_REQUEST, fault.message
