@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable, Iterable, Mapping
 from json.encoder import encode_basestring
-from typing import NoReturn
+from operator import attrgetter
+from typing import Any, NoReturn
 
 Json = object
 """A value of the user's JSON: dict, list, str, int, float, bool or None. Nothing else comes in."""
@@ -29,6 +31,12 @@ class WrittenFloat(float):
         return number
 
 
+class Encoded(str):
+    """A value that is JSON text already: `compact` writes it as it is. For what stands in many requests."""
+
+    __slots__ = ()
+
+
 def _refuse(word: str) -> NoReturn:
     raise ValueError(f"{word} is not a JSON number")
 
@@ -44,6 +52,7 @@ def _whole(text: str) -> int | WrittenFloat:
 
 
 _decoder = json.JSONDecoder(parse_float=WrittenFloat, parse_int=_whole, parse_constant=_refuse)
+_sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 _lenient = json.JSONDecoder(parse_float=WrittenFloat, parse_int=_whole, parse_constant=float)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONE = "holds a lone surrogate (\\ud800 to \\udfff), which is no character"
@@ -77,30 +86,47 @@ def squeeze(text: str) -> str:
 
 def compact(value: object) -> str:
     """Compact JSON of a value that `parse` gave, numbers as they were written, no ASCII escapes."""
-    if isinstance(value, str):
-        return encode_basestring(value)
-    if value is None:
-        return "null"
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    if isinstance(value, WrittenFloat):
-        return value.text
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if isinstance(value, float):
-        return json.dumps(value, allow_nan=False)
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{encode_basestring(str(name))}:{compact(field)}" for name, field in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(compact(element) for element in value) + "]"
+    write = _WRITERS.get(type(value))
+    return write(value) if write is not None else _of_subclass(value)
+
+
+def _object(value: Mapping[object, object]) -> str:
+    return "{" + ",".join([f"{encode_basestring(str(name))}:{compact(field)}" for name, field in value.items()]) + "}"
+
+
+def _array(value: Iterable[object]) -> str:
+    return "[" + ",".join([compact(element) for element in value]) + "]"
+
+
+def _number(value: float) -> str:
+    return json.dumps(value, allow_nan=False)
+
+
+_WRITERS: Mapping[type, Callable[[Any], str]] = {
+    str: encode_basestring,
+    dict: _object,
+    int: int.__repr__,
+    WrittenFloat: attrgetter("text"),
+    list: _array,
+    tuple: _array,
+    bool: {True: "true", False: "false"}.__getitem__,
+    type(None): lambda _: "null",
+    Encoded: str,
+    float: _number,
+}
+"""By the exact type, which most values have: a look-up for each value, in place of a row of questions."""
+
+
+def _of_subclass(value: object) -> str:
+    for kind in (str, int, float, dict, list, tuple):
+        if isinstance(value, kind):
+            return _WRITERS[kind](value)
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def canonical(value: object) -> bytes:
     """One spelling for equal values: keys sorted, no spaces, UTF-8. What fingerprints are made of."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return _sorted(value).encode("utf-8", "surrogatepass")
 
 
 def fingerprint(value: object) -> str:

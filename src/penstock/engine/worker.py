@@ -28,7 +28,7 @@ async def carry_out(task: Task, step: Step, tools: Tools) -> Outcome:
         outcome = await _attempt(task, step, number, tools)
         attempts += outcome.attempts
         if outcome.verdict is not Verdict.FAILED or not again(step.retry, number, attempts[-1].kind):
-            return replace(outcome, attempts=tuple(attempts))
+            return outcome if number == task.spent + 1 else replace(outcome, attempts=tuple(attempts))
         tools.recorder.attempt_ended(task, attempts[-1])
         await tools.pause(wait_s(step.retry, number, tools.random.random()))
 

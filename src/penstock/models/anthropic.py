@@ -91,7 +91,7 @@ def _structure(
     """The fields that ask for the schema, and what they do not ask."""
     lowered = lower(schema, ANTHROPIC)
     if lowered.schema is not None and "output_config" not in dropped:
-        form = {"type": "json_schema", "schema": lowered.schema}
+        form = {"type": "json_schema", "schema": lowered.encoded}
         return {"output_config": {**bodies.fields(body.get("output_config")), "format": form}}, lowered.said
     hindrance = _hindrance(schema, body, dropped)
     if hindrance:

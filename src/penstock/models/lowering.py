@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from penstock.core.canon import Json
+from penstock.core.canon import Encoded, Json, compact
 from penstock.models.schemas import (
     Unsayable,
     definition,
@@ -87,12 +87,14 @@ class Lowered:
     """`schema` is None where the server cannot be asked. `said` tells, some words each, what it is not asked.
 
     They follow words that name the model: many servers speak one provider's protocol, and none is meant by its name.
+    `encoded` is the schema as it is sent, written once for all requests that ask for it.
     `nullable` tells that optional properties have become nullable: answers are to be lifted.
     """
 
     schema: Json | None
     said: tuple[str, ...]
     nullable: bool = False
+    encoded: Encoded | None = None
 
 
 class _Same:
@@ -121,11 +123,12 @@ def _remembered(key: _Same, dialect: Dialect) -> Lowered:
     try:
         root = _root(work)
         defs = _definitions(root, work)
+        schema = {**root, "$defs": defs} if defs else root
+        encoded = Encoded(compact(schema))
     except (Unsayable, RecursionError) as error:
         why = str(error) if isinstance(error, Unsayable) else "it is nested too deeply"
         return Lowered(None, (f"nothing of it, since {why}",))
-    schema = {**root, "$defs": defs} if defs else root
-    return Lowered(schema, work.sentences(), work.nullable)
+    return Lowered(schema, work.sentences(), work.nullable, encoded)
 
 
 @dataclass(slots=True)

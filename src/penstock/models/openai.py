@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from penstock.core.calls import Answer, Fault, FaultClass, Finish, Reply, Request, Usage
 from penstock.core.canon import Json, sayable
 from penstock.models import bodies
 from penstock.models.lifting import lift_text
 from penstock.models.lowering import OPENAI, lower
-from penstock.models.wire import Built, Endpoint, HttpRequest
+from penstock.models.wire import Built, Endpoint, HttpRequest, host_of
 
 BASE_URL = "https://api.openai.com/v1"
 
@@ -90,12 +89,12 @@ def _response_format(schema: Json) -> tuple[dict[str, Json], tuple[str, ...]]:
     if lowered.schema is None and not (isinstance(schema, dict) and schema.get("type") == "object"):
         return {}, lowered.said  # OpenAI refuses a root that is no object, strict or not
     strict = lowered.schema is not None
-    named = {"name": "answer", "schema": lowered.schema if strict else schema, "strict": strict}
+    named = {"name": "answer", "schema": lowered.encoded if strict else schema, "strict": strict}
     return {"response_format": {"type": "json_schema", "json_schema": named}}, lowered.said
 
 
 def _limit_names(request: Request, endpoint: Endpoint) -> tuple[str, str]:
-    newer = urlsplit(endpoint.url).hostname == "api.openai.com" or "max_completion_tokens" in request.params
+    newer = host_of(endpoint.url) == "api.openai.com" or "max_completion_tokens" in request.params
     return ("max_completion_tokens", "max_tokens") if newer else ("max_tokens", "max_completion_tokens")
 
 
@@ -110,7 +109,7 @@ def _headers(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
     plain = (("accept", "application/json"), ("content-type", "application/json"))
     if endpoint.key is None:
         return plain
-    if (urlsplit(endpoint.url).hostname or "").endswith(".azure.com"):
+    if host_of(endpoint.url).endswith(".azure.com"):
         return (*plain, ("api-key", endpoint.key))
     return (*plain, ("authorization", f"Bearer {endpoint.key}"))
 

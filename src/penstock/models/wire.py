@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from penstock.core.calls import Answer, Fault, Reply, Request
 
@@ -25,6 +27,12 @@ class Endpoint:
 
 Hear = Callable[[bytes], None]
 """Hears the parts of a good response (200) as they arrive."""
+
+
+@lru_cache(maxsize=64)
+def host_of(url: str) -> str:
+    """The host that an endpoint's address names, empty if it names none. Asked for each request."""
+    return urlsplit(url).hostname or ""
 
 
 @dataclass(frozen=True, slots=True)

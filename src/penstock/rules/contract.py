@@ -29,6 +29,7 @@ __all__ = ["Checker", "SchemaFault", "compile_contract", "judge_schema", "judged
 
 DEEPEST = 200
 """Levels of an answer. The validator gives up at 256, and Python's own recursion not much later."""
+_exact = json.JSONDecoder(parse_float=Decimal)
 _BRACKET = re.compile(r"[\[\]{}]")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _FAULTS = {
@@ -70,7 +71,7 @@ class Checker:
 
     def _held(self, text: str, value: Json, names: Mapping[str, object], *, mended: bool) -> Judgement:
         """The schema, then the checks. The validator is given exact decimals: it knows no float with a spelling."""
-        exact = json.loads(text, parse_float=Decimal)
+        exact = _exact.decode(text)
         if self._validator is None or self._validator.is_valid(exact):
             return self._checked(value, names, mended=mended)
         found = flaws(self._validator.iter_errors(exact), value, self._schema)

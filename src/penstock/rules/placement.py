@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from penstock.core.models import Model
@@ -29,7 +30,13 @@ def _elsewhere(model: Model, url: str) -> str | None:
         return None if model.placement == "local" else f"it is `placement: {model.placement}`"
     if model.provider in ("sim", "python"):
         return None
-    host = urlsplit(url).hostname or ""
+    host = _host_of(url)
     if not is_loopback(host):
         return f"its server is at {host or 'no host'}"
     return "its server is here, but sends it on to a cloud" if model.served.endswith("cloud") else None
+
+
+@lru_cache(maxsize=64)
+def _host_of(url: str) -> str:
+    """Asked for each request."""
+    return urlsplit(url).hostname or ""

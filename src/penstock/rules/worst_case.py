@@ -40,7 +40,7 @@ REQUEST_TOKENS = 128
 HIDDEN_TOKENS = 1024
 """What servers add: to each message, to each request, and to one with tools or an output format of Anthropic's."""
 
-_HIDING = (b'"tools"', b'"output_config"')
+_TOOLS, _FORMAT = b'"tools"', b'"output_config"'
 _ANSWERS = ("n", "best_of")
 
 
@@ -147,7 +147,7 @@ def _priced(read: int, wrote: int | None, price: Price | None) -> Worst:
 
 
 def _added(request: Request, body: bytes) -> int:
-    hidden = HIDDEN_TOKENS if any(word in body for word in _HIDING) else 0
+    hidden = HIDDEN_TOKENS if _TOOLS in body or _FORMAT in body else 0
     return len(request.messages) * MESSAGE_TOKENS + REQUEST_TOKENS + hidden
 
 

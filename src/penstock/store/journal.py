@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -260,7 +260,7 @@ class Journal:
             _chosen(outcome.choice) if outcome.choice else None,
             outcome.task.local or (outcome.choice is not None and outcome.choice.local),
         )
-        with self.together():
+        with self.together() if outcome.pieces or outcome.files else nullcontext():  # one statement is whole by itself
             number = self.database.run("insert_outcome", values)
             for piece in outcome.pieces:
                 self.database.run("insert_piece", (number, piece.number, piece.body, piece.file))
