@@ -189,6 +189,44 @@ def test_without_a_file_the_journal_answers_with_the_newest(room: CallRoom, back
     assert backed.get(OTHER) is None
 
 
+def test_after_a_survey_what_was_there_comes_from_its_file_and_what_is_new_from_the_journal(
+    room: CallRoom, backed: Cache
+) -> None:
+    backed.put(OTHER, REQUEST, answer(b"there before"))
+    backed.survey()
+    task = room.task()
+    key = intent(task).key
+    backed.put(key, REQUEST, answer(b"in a file alone"))
+    assert backed.get(key) is None
+    room.buy(task, body=b"bought")
+    assert backed.get(key) == answer(b"bought")
+    assert backed.get(OTHER) == answer(b"there before")
+
+
+def test_after_a_survey_a_refusal_that_the_journal_does_not_answer_with_is_still_found(
+    room: CallRoom, backed: Cache
+) -> None:
+    backed.survey()
+    backed.put(KEY, REQUEST, answer(b"too long", status=400))
+    assert backed.get(KEY) == answer(b"too long", status=400)
+
+
+def test_a_cache_of_more_files_than_are_remembered_is_looked_into_each_time(room: CallRoom, backed: Cache) -> None:
+    backed.put(KEY, REQUEST, answer())
+    backed.put(OTHER, REQUEST, answer())
+    backed.survey(most=1)
+    task = room.task()
+    backed.put(intent(task).key, REQUEST, answer(b"new"))
+    assert backed.get(intent(task).key) == answer(b"new")
+
+
+def test_a_survey_of_a_cache_that_cannot_be_read_changes_nothing(cache: Cache) -> None:
+    cache.file().parent.parent.parent.mkdir(parents=True, exist_ok=True)
+    cache.file().parent.parent.write_text("not a folder")
+    cache.survey()
+    assert cache.get(KEY) is None
+
+
 @pytest.mark.parametrize(
     ("status", "fault", "found"),
     [

@@ -47,6 +47,7 @@ async def voice(site: Site, endpoints: Mapping[str, Endpoint]) -> AsyncIterator[
     limits, budget = Limits(site.clock), site.budget or Budget(site.clock)
     guards = Guards(limits, budget, site.journal.database.masker, mask_key(site.layout))
     answers = AnswerFiles(site.layout.cache, site.journal.database, note)
+    answers.survey()
     draw = random.Random().random
     async with Transport(site.clock, site.environ, site.layout.folder) as transport:
         client = Client(answers, site.calls, transport, endpoints, site.clock, draw, asyncio.sleep, note, guards)

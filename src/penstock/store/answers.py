@@ -13,7 +13,8 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from itertools import count
+from contextlib import suppress
+from itertools import count, islice
 from pathlib import Path
 
 from penstock.core.calls import Answer
@@ -22,6 +23,8 @@ from penstock.store.call_rows import answer_of
 from penstock.store.database import Database
 
 NAME = re.compile(r"[0-9a-f]{64}\.json")
+MOST_KNOWN = 10_000
+"""So many names of files are remembered at most: some 1 MB of them."""
 TEMPORARY = re.compile(r"[0-9a-f]{64}\.json\.[0-9a-f-]+\.tmp")
 ROOM = re.compile(r"[0-9a-f]")
 
@@ -37,15 +40,28 @@ class AnswerFiles:
         self.database = database
         self._note = note
         self._writable = True
+        self._there: set[str] | None = None
         self._prefix = os.path.join(folder, "")
         self._names = (f"{secrets.token_hex(4)}-{number}" for number in count())
 
+    def survey(self, most: int = MOST_KNOWN) -> None:
+        """From now on the disk is not asked for files that are not there: for a run, at its beginning.
+
+        Once is enough. What is bought meanwhile, by whomever, the journal answers with, and `prune`, which could leave
+        it to the files alone, waits for the end of every run. A cache of more than `most` files is not remembered.
+        """
+        with suppress(OSError):
+            found = {entry.name for entry in islice(self.entries(), most + 1)}
+            self._there = found if len(found) <= most else None
+
     def get(self, key: bytes) -> Answer | None:
         """The answer that was bought for this key; None if there is none. A corrupt file is put aside, and said."""
-        return self.read(key) or self.journalled(key)
+        return (self.read(key) if self._may_have(key) else None) or self.journalled(key)
 
     def put(self, key: bytes, request: Mapping[str, object] | None, answer: Answer) -> None:
         """The answer is in its file. One that cannot be written is said once: the journal has the answer."""
+        if self._there is not None and answer.status != 200:  # the journal does not answer with it
+            self._there.add(f"{key.hex()}.json")
         try:
             self.write(key, request, answer)
         except OSError as error:
@@ -82,7 +98,8 @@ class AnswerFiles:
     def write(self, key: bytes, request: Mapping[str, object] | None, answer: Answer) -> None:
         """The answer is in its file. OSError if it cannot be; then nothing is left of it."""
         path = self.path_of(key)
-        self._keep_only_copy(path, key)
+        if self.database is not None and self._may_have(key):
+            self._keep_only_copy(self.database, path, key)
         text = encode(key, request, answer)
         temporary = f"{path}.{next(self._names)}.tmp"
         try:
@@ -107,9 +124,13 @@ class AnswerFiles:
                     with os.scandir(room) as entries:
                         yield from entries
 
-    def _keep_only_copy(self, path: str, key: bytes) -> None:
+    def _may_have(self, key: bytes) -> bool:
+        """Whether there may be a file of the key that the journal does not stand for."""
+        return self._there is None or f"{key.hex()}.json" in self._there
+
+    def _keep_only_copy(self, database: Database, path: str, key: bytes) -> None:
         """What is about to be replaced and is no longer in the journal (`prune`) gets another name: it was paid for."""
-        if self.database is None or not os.access(path, os.F_OK) or not self.database.one("only_in_file", (key,)):
+        if not os.access(path, os.F_OK) or not database.one("only_in_file", (key,)):
             return
         self.replaced.mkdir(exist_ok=True)
         os.link(path, _free(self.replaced, os.path.basename(path)))
