@@ -17,6 +17,7 @@ from penstock.store.database import Database, Row
 from penstock.store.journal import NO_ITEM, Journal
 
 PAGE = 512
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 LOG, STEPS = "./log.jsonl", "./log.jsonl#steps"
 """Under these names the journal keeps how far the log has come and how many ends of steps are in it."""
 
@@ -191,4 +192,4 @@ def _dollars(micros: int | None) -> float | None:
 
 
 def _encoded(line: dict[str, object]) -> bytes:
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+    return _json(line).encode("utf-8", "replace") + b"\n"
