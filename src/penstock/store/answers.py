@@ -42,7 +42,8 @@ class AnswerFiles:
         self._writable = True
         self._there: set[str] | None = None
         self._prefix = os.path.join(folder, "")
-        self._names = (f"{secrets.token_hex(4)}-{number}" for number in count())
+        own = secrets.token_hex(4)
+        self._names = (f"{own}-{number}" for number in count())
 
     def survey(self, most: int = MOST_KNOWN) -> None:
         """From now on the disk is not asked for files that are not there: for a run, at its beginning.
