@@ -66,3 +66,5 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	cd $(EXAMPLE) && rm -rf .penstock .cache logs applied fixtures with-openai data/inputs.jsonl
 	cd examples/tickets && rm -rf .penstock logs replies fixtures
+	cd examples/critic && rm -rf .penstock texts fixtures
+	cd examples/router && rm -rf .penstock logs replies fixtures
