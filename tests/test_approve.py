@@ -355,8 +355,7 @@ steps:
 # --- the command line --------------------------------------------------------------------------
 
 PRINTED = """\
-sign_off of run RUN waits for a person since
-TIME
+sign_off of run RUN waits since TIME
   Apply 2 changes, which is what this run found fit to be written to disk?
 
   would run   apply: echo "for {{outputs.sign_off.by}}" >> applied

@@ -266,7 +266,7 @@ def test_a_sample_that_proves_neither_fails_closed(tmp_path: Path) -> None:
     found = gate(made)
     assert (found.state, found.judged) == (GateState.INCONCLUSIVE, 4)
     assert found.more_rows is not None
-    assert f"about {found.more_rows:,} accepted rows more in a row would have made it pass" in found.reason
+    assert f"about {found.more_rows:,} more rows, all accepted, would have made it pass" in found.reason
     assert made.resume(expand=True) is RunState.SUCCEEDED
     each_once(made)
 

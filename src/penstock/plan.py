@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from penstock.core.approval import Approve
 from penstock.core.canon import item_hash, item_key
 from penstock.core.errors import ConditionError, OperatorError
+from penstock.core.generation import Generate
+from penstock.core.models import Model
+from penstock.core.routing import Route
 from penstock.core.seams import Facts
 from penstock.core.views import Action, Decision, Plan
 from penstock.core.workflow import FileSource, ListSource, Step, StepSource, Workflow
@@ -16,7 +20,10 @@ from penstock.rules.conditions import decide, references
 from penstock.rules.filling import values_of
 from penstock.rules.paths import fixed_path
 from penstock.rules.placeholders import ValueFault
+from penstock.rules.sampled_steps import name_of, outline
 
+MOST_OF_MESSAGE = 60
+"""So many characters of an approval's message are shown."""
 WHEN_NAMES = frozenset({"env", "outputs", "steps", "run"})
 
 
@@ -32,12 +39,41 @@ def order(workflow: Workflow) -> tuple[Step, ...]:
 
 
 def asked(step: Step) -> str:
-    """`small → large, judged by large`: the models that the step asks, from the first; empty where it asks none."""
-    own = step.question.models if step.question else ()
-    judge = step.contract.judge if step.contract else None
-    told = [" → ".join(model.name for model in own)] if own else []
-    told += ["judged by " + " → ".join(model.name for model in judge.models)] if judge else []
+    """`small → large, judged by large`: the models that the step asks, from the first, and whether rules pick them or
+    its branches; empty where there are neither."""
+    question, judge = step.question, step.contract.judge if step.contract else None
+    rules = step.spec.rules if isinstance(step.spec, (Generate, Route)) else ()
+    told = [f"by {len(rules)} rule{'s' if len(rules) != 1 else ''}"] if rules else []
+    if question is not None:
+        joint = ", " if rules else " → "
+        told.append(_named(question.models, question.forced, joint))
+    told += ["judged by " + _named(judge.models, judge.forced, " → ")] if judge else []
     return ", ".join(told)
+
+
+def _named(models: Sequence[Model], forced: Model | None, joint: str) -> str:
+    return joint.join(model.name for model in models) if forced is None else f"{forced.name} (forced)"
+
+
+def sample_note(workflow: Workflow) -> str | None:
+    """What of the workflow would be tried first, and on what condition the rest follows; None where nothing is."""
+    sample = workflow.sample
+    if sample is None or sample.require is None:
+        return None
+    found = outline(workflow, sample)
+    roots = [name_of(step) for step in workflow.steps if step.id in found.roots & found.active]
+    steps = [step.id for step in workflow.steps if step.id in found.active]
+    drawn = f"{sample.size:,} rows of {' and of '.join(dict.fromkeys(roots))}" if roots else f"{sample.size:,} rows"
+    held = "" if sample.confidence is None else f" at a confidence of {sample.confidence:g}"
+    on = (
+        " (or if the sample decides nothing)"
+        if sample.on_inconclusive == "expand" and sample.confidence is not None
+        else ""
+    )
+    return (
+        f"sample: first {drawn}, drawn with seed {sample.seed}, go through {', '.join(steps)}; "
+        f"the whole run follows only if {sample.require}{held}{on}. What is told of each step is the whole run"
+    )
 
 
 class Estimator(Protocol):
@@ -65,7 +101,8 @@ def make(
     steps = order(workflow) if only is None else (workflow.step(only),)
     for step in steps:
         planner.made[step.id] = planner.decide(step, only is not None)
-    return Plan(workflow, tuple(planner.made.values()))
+    note = sample_note(workflow) if only is None else None
+    return Plan(workflow, tuple(planner.made.values()), (note,) if note is not None else ())
 
 
 @dataclass
@@ -88,19 +125,21 @@ class _Planner:
         by_when = self._by_when(step)
         if by_when is not None and by_when.action is not Action.MAYBE:
             return by_when
+        unsure = by_need or by_when
+        if isinstance(step.spec, Approve):
+            return _waiting(step.id, step.spec, unsure)
         decision = self._work(step)
         models = asked(step)
         if models and decision.action is Action.RUN:
             decision = replace(decision, reason=f"{decision.reason}; {models}")
-        if step.asks and decision.action is Action.RUN:
+        if (step.asks or isinstance(step.spec, Route)) and decision.action is Action.RUN:
             decision = self._estimated(step, decision)
-        unsure = by_need or by_when
         if unsure is None:
             return decision
         estimate = decision.estimate
         if estimate is not None:  # a step that does not run costs nothing
             estimate = replace(estimate, low_micros=0, at_most=bool(estimate.to_buy))
-        return Decision(step.id, Action.MAYBE, unsure.reason, decision.items, decision.cached, estimate)
+        return replace(decision, action=Action.MAYBE, reason=unsure.reason, estimate=estimate)
 
     def _alone(self, step: Step) -> Decision | None:
         for need in step.needs:
@@ -117,6 +156,9 @@ class _Planner:
                 return Decision(step.id, Action.BLOCK, f"its need {need.step} is blocked")
             if above.action is Action.SKIP and not need.accept_skipped:
                 return Decision(step.id, Action.SKIP, f"its need {need.step} is skipped")
+        waited = next((need.step for need in step.needs if self.made[need.step].action is Action.WAIT), None)
+        if waited is not None:
+            return Decision(step.id, Action.MAYBE, f"only if {waited} is approved")
         unsure = [
             need.step for need in step.needs if self.made[need.step].action is Action.MAYBE and not need.accept_skipped
         ]
@@ -158,13 +200,19 @@ class _Planner:
                 return self._single(step)
             case StepSource(above, branch):
                 bound = self.made[above].items if above in self.made else None
-                which = branch or "accepted and rejected"
-                atmost = f"at most {bound}, " if bound is not None else ""
-                return Decision(step.id, Action.RUN, f"{atmost}those that end {which} in {above}")
+                atmost = f"at most {bound:,}, " if bound is not None else ""
+                return Decision(step.id, Action.RUN, f"{atmost}those that {self._which(above, branch)}")
             case ListSource(values):
                 return Decision(step.id, Action.RUN, "the rows are in the workflow", len(values))
             case FileSource():
                 return self._over_file(step, step.foreach)
+
+    def _which(self, above: str, branch: str | None) -> str:
+        """Which rows of the step above come."""
+        spec = self.workflow.step(above).spec
+        if isinstance(spec, Route) and branch in spec.branches:
+            return f"{above} sends to {branch}"
+        return f"end {branch or 'accepted and rejected'} in {above}"
 
     def _single(self, step: Step) -> Decision:
         if not step.inputs:
@@ -250,6 +298,15 @@ class _Planner:
             if path in written or path in {output for _, output in step.outputs}:
                 return step.id
         return None
+
+
+def _waiting(step_id: str, spec: Approve, unsure: Decision | None) -> Decision:
+    """A run would stop here until a person has decided; if it comes here."""
+    head = next((line.strip() for line in spec.message.text.splitlines() if line.strip()), "")
+    asked = f"a person is asked: {head if len(head) <= MOST_OF_MESSAGE else f'{head[: MOST_OF_MESSAGE - 1]}…'}"
+    if unsure is None:
+        return Decision(step_id, Action.WAIT, asked)
+    return Decision(step_id, Action.MAYBE, f"{unsure.reason}: {asked}")
 
 
 def _key(text: bytes, seen: dict[bytes, int] | None) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from penstock.core.errors import Place
-from penstock.core.generation import Contract, Generate, Judge, Template, Verify
+from penstock.core.generation import Contract, Generate, Judge, Rule, Template, Verify
 from penstock.core.models import Model
+from penstock.core.routing import Branch, Route
 from penstock.core.views import Replayed, Standing
 from penstock.core.work import Verdict
 from penstock.core.workflow import Shell, Step
@@ -90,3 +91,34 @@ def test_a_model_step_mentions_what_its_templates_its_checks_and_its_judge_do() 
     found = mentions(Step("a", asked, AT))
     assert found == {("item", "a"), ("i",), ("origin", "id"), ("output", "n"), ("outputs", "top", "n")}
     assert mentions(Step("a", Verify(contract), AT)) == found - {("item", "a"), ("i",)}
+
+
+def test_a_step_with_rules_mentions_what_they_do_and_not_what_they_stand_for() -> None:
+    rules = (
+        Rule("item.risk > origin.least", (SMALL,), Template("{{ item.a }}", None, AT)),
+        Rule(None, (SMALL,), Template("{{ item.b }}", None, AT), system=Template("{{ chain.top }}", None, AT)),
+    )
+    asked = Generate(
+        (SMALL,),
+        Template("{{ item.unused }}", None, AT),
+        Contract(),
+        rules=rules,
+        accept_when="signals.attempts == outputs.most",
+    )
+    assert mentions(Step("a", asked, AT)) == {
+        *{("item", "risk"), ("origin", "least"), ("item", "a"), ("item", "b"), ("chain", "top")},
+        *{("signals", "attempts"), ("outputs", "most")},
+    }
+
+
+def test_a_route_step_mentions_what_its_rules_or_its_model_do() -> None:
+    by_rules = Route(("low",), (Branch("i > outputs.least", "low"), Branch(None, "low")))
+    assert mentions(Step("a", by_rules, AT)) == {("i",), ("outputs", "least")}
+    chooser = Generate((SMALL,), Template("{{ item.a }}", None, AT), Contract())
+    assert mentions(Step("a", Route(("low", "high"), (), chooser), AT)) == {("item", "a")}
+
+
+def test_a_step_mentions_what_its_else_names() -> None:
+    asked = Generate((SMALL,), Template("{{ item.a }}", None, AT), Contract())
+    step = Step("a", asked, AT, where="item.bad", otherwise=("chain", "draft", 0))
+    assert mentions(step) == {("item", "a"), ("item", "bad"), ("chain", "draft", "0")}

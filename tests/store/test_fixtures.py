@@ -81,6 +81,7 @@ def test_a_fixture_tells_the_input_the_command_and_every_attempt(room: Room) -> 
         "signature": 'failed | exit | exit status # | KeyError: "…"',
         "reason": "exit status 1",
         "input": '{"n": "한국어"}',
+        "local": False,
         "command": "verify {{item}}",
         "values": {},
         "answer": None,
@@ -217,7 +218,8 @@ def test_a_fixture_of_an_answer_tells_the_prompt_every_try_and_the_last_answer(a
     assert told["answer"] == '{"n": "여"}'
     assert {"command", "values"} & set(told) == set()
     assert [name for name in told if name not in ("prompt", "tries")] == [
-        "step", "key", "i", "verdict", "signature", "reason", "input", "answer", "attempts", "run", "workflow",
+        "step", "key", "i", "verdict", "signature", "reason", "input", "local", "answer", "attempts", "run",
+        "workflow",
     ]  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
@@ -10,18 +9,20 @@ from decimal import Decimal, InvalidOperation
 from penstock.core.budgets import Amount, Caps
 from penstock.core.canon import Json
 from penstock.core.errors import Place, UsageError
+from penstock.core.generation import Generate
 from penstock.core.models import Model
+from penstock.core.routing import Route
 from penstock.core.workflow import Step, Workflow
+from penstock.engine.notifying import notify
 from penstock.engine.site import Site
-from penstock.kinds.shell_output import printed
 from penstock.load.shapes import seconds
 from penstock.models.bodies import LIMITS
 from penstock.models.budget import Budget, Exhausted, Past
 from penstock.models.pricing import price_of
+from penstock.rules.sampled_steps import lineage
 from penstock.rules.worst_case import unheld
 
 AXES = {"cost_usd": "micros", "calls": "calls", "tokens": "tokens", "seconds": "seconds"}
-NOTIFY_S = 60.0
 ANTHROPIC_TOKENS = 4096
 """The limit that is sent to Anthropic, which demands one, where the author sets none."""
 
@@ -119,12 +120,27 @@ def _asked(workflow: Workflow, steps: Collection[str]) -> Iterator[tuple[Step, M
         if step.id not in steps or (workflow.budget is None and step.budget is None):
             continue
         question, judge = step.question, step.contract.judge if step.contract else None
-        for rule in question.rules if question else ():
-            yield from ((step, model, dict(rule.params)) for model in rule.models)
-        if question is not None and not question.rules:
-            yield from ((step, model, dict(question.params)) for model in question.models)
+        stays = _may_stay(workflow, step)
+        if question is not None:
+            for asked in question.rules or (question,):
+                whom = _whom(asked.models, question.forced, stays)
+                yield from ((step, model, dict(asked.params)) for model in whom)
         if judge is not None:
-            yield from ((step, model, dict(judge.params)) for model in judge.models)
+            yield from ((step, model, dict(judge.params)) for model in _whom(judge.models, judge.forced, stays))
+
+
+def _whom(models: tuple[Model, ...], forced: Model | None, stays: bool) -> tuple[Model, ...]:
+    """Those who may be asked. A forced model stands for all others, but where items stay here it may not see them."""
+    if forced is None:
+        return models
+    return (forced, *models) if stays else (forced,)
+
+
+def _may_stay(workflow: Workflow, step: Step) -> bool:
+    """Whether some of the step's items may be kept from models elsewhere."""
+    line = lineage(workflow, step)
+    rules = (rule for each in line if isinstance(each.spec, (Generate, Route)) for rule in each.spec.rules)
+    return any(each.local for each in line) or any(rule.local for rule in rules)
 
 
 def tell_of_end(site: Site, used_up: Exhausted) -> None:
@@ -135,23 +151,9 @@ def tell_of_end(site: Site, used_up: Exhausted) -> None:
     ended = "paused" if used_up.caps.when_exceeded == "pause" else "stopped"
     again = how if ended == "paused" else f"{how} --failed"
     site.listener.note(f"{ended}, {used_up}\n  `{again}` goes on with a larger one")
-    complaint = _notify(site.workflow, used_up, site.run_id)
+    if used_up.caps.notify is None:
+        return
+    told = {"PENSTOCK_RUN_ID": site.run_id, "PENSTOCK_REASON": str(used_up)}
+    complaint = notify(site.workflow, site.environ, used_up.caps.notify, told, "the budget's")
     if complaint is not None:
         site.listener.note(complaint)
-
-
-def _notify(workflow: Workflow, used_up: Exhausted, run_id: str) -> str | None:
-    """Runs the command that the budget names; a sentence if it could not do its work."""
-    command = used_up.caps.notify
-    if command is None:
-        return None
-    told = {"PENSTOCK_RUN_ID": run_id, "PENSTOCK_REASON": str(used_up)}
-    environ = {name: value for name, value in os.environ.items() if name not in workflow.secrets}
-    try:
-        ended = printed(command, workflow.folder, {**environ, **dict(workflow.env), **told}, NOTIFY_S)
-    except OSError as error:
-        return f"the budget's `notify` could not be run: {error.strerror}"
-    if ended.status == 0:
-        return None
-    how = f"took longer than {NOTIFY_S:g} s" if ended.status is None else f"ended with status {ended.status}"
-    return f"the budget's `notify` {how}: {ended.stderr.decode('utf-8', 'replace').strip()[-300:]}"

@@ -111,7 +111,8 @@ def _wanting(report: GateReport) -> str:
         return ""
     if report.more_rows is None:
         return "no number of accepted rows more would have made it pass"
-    return f"about {report.more_rows:,} accepted rows more in a row would have made it pass"
+    rows = "1 more row, accepted," if report.more_rows == 1 else f"about {report.more_rows:,} more rows, all accepted,"
+    return f"{rows} would have made it pass"
 
 
 def _cost(asked: Asked) -> str:

@@ -109,7 +109,7 @@ def told(run: RunView) -> list[str]:
 def _lines(waits: Waiting) -> list[str]:
     """What is asked, what it is about, and the commands that answer it."""
     asked = waits.asked
-    head = f"{asked.step_id} of run {asked.run_id} waits for a person since {deciding.stamp(asked.asked_at)}"
+    head = f"{asked.step_id} of run {asked.run_id} waits since {deciding.stamp(asked.asked_at)}"
     lines = [*_filled("", head), *_filled("  ", asked.message), ""]
     lines += _told("decided", [_decided(waits)] if waits.word is not None else [])
     until = f"{deciding.stamp(asked.deadline_at)}; then it is rejected" if asked.deadline_at is not None else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from penstock.cli import bill_lines, show
+from penstock.cli import bill_lines, route_lines, show
 from penstock.cli.run_options import pairs
 from penstock.core.errors import OperatorError, Problem, WorkflowError
 from penstock.core.views import Options
@@ -58,23 +58,35 @@ def _problem(found: Problem) -> dict[str, object]:
 @VARIABLES
 @click.option("--simulate", is_flag=True, help="Plan a rehearsal, in which the simulator answers.")
 @click.option("--cache", type=click.Choice(["use", "refresh", "only", "off"]), help="As in `run`.")
+@click.option("--routes", is_flag=True, help="Tell for each rule how many rows go by it, which, and at what cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def plan(
-    workflow: Path, only: str | None, variables: tuple[str, ...], simulate: bool, cache: str | None, as_json: bool
+    workflow: Path,
+    only: str | None,
+    variables: tuple[str, ...],
+    simulate: bool,
+    cache: str | None,
+    routes: bool,
+    as_json: bool,
 ) -> None:
     """Show what a run of WORKFLOW would do with each step, why, for how many items, and what its model calls may cost.
 
-    No call is made. Actions: RUN, REUSE, SKIP, BLOCK, WAIT, and MAYBE where a `when` is not known before the run.
+    No call is made. Actions: RUN, REUSE, SKIP, BLOCK, WAIT for a person, and MAYBE where a condition or a decision is
+    not known before the run.
     """
     from penstock.api.planning import plan as make
 
     with Looking() as looking:
-        made = make(workflow, Options(only, pairs(variables), simulate=simulate, cache=cache), looking.at)
+        made = make(workflow, Options(only, pairs(variables), simulate=simulate, cache=cache), looking.at, routes)
     if as_json:
-        told = {decision.step_id: bill_lines.bill_json(decision) for decision in made.decisions}
-        click.echo(json.dumps({"steps": told}, ensure_ascii=False))
+        told = {
+            decision.step_id: {**bill_lines.bill_json(decision), **route_lines.routes_json(decision)}
+            for decision in made.decisions
+        }
+        notes = {"notes": list(made.notes)} if made.notes else {}
+        click.echo(json.dumps({"steps": told, **notes}, ensure_ascii=False))
         return
-    click.echo("\n".join(bill_lines.plan(made)))
+    click.echo("\n".join([*bill_lines.plan(made), *route_lines.routes(made), *bill_lines.notes(made)]))
 
 
 class Looking:

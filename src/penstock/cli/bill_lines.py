@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from penstock.cli import show
 from penstock.core.views import Action, Decision, Estimate, Plan
@@ -18,9 +18,14 @@ def plan(made: Plan) -> list[str]:
     for decision, line in zip(made.decisions, show.plan(made), strict=True):
         lines.append(line)
         if decision.estimate is not None and decision.action is not Action.REUSE:
-            lines += _wrapped(_bill(decision.estimate), indent)
+            lines += wrapped(_bill(decision.estimate), indent)
     asking = [decision.estimate for decision in made.decisions if decision.estimate is not None]
     return lines + (_total(asking) if asking else [])
+
+
+def notes(made: Plan) -> list[str]:
+    """What there is to say of the run as a whole."""
+    return wrapped(made.notes, "  note   ", " " * 9)
 
 
 def bill_json(decision: Decision) -> dict[str, object]:
@@ -41,16 +46,44 @@ def bill_json(decision: Decision) -> dict[str, object]:
         "to_buy": estimate.to_buy,
         "to_judge": estimate.to_judge,
         "at_most": estimate.at_most,
-        "cost_low": _dollars(estimate.low_micros),
-        "cost_high": _dollars(estimate.high_micros),
-        "cost_expected": _dollars(estimate.expected_micros),
+        "cost_low": dollars(estimate.low_micros),
+        "cost_high": dollars(estimate.high_micros),
+        "cost_expected": dollars(estimate.expected_micros),
         "seconds": None if estimate.seconds is None else round(estimate.seconds, 3),
         "notes": list(estimate.notes),
     }
 
 
-def _dollars(micros: int | None) -> float | None:
+def cost(estimate: Estimate) -> str:
+    """`$0.000012 to $0.008000, $0.0021 by past calls`; what is not known is said."""
+    low, high = estimate.low_micros, estimate.high_micros
+    if low is None:
+        known = "cost NOT KNOWN" if high is None else f"cost at most {_money(high)}"
+    elif high is None:
+        known = f"{_money(low)} or more, the most is NOT KNOWN"
+    else:
+        known = _money(low) if low == high else f"{_money(low)} to {_money(high)}"
+    by_past = estimate.expected_micros
+    return known if by_past is None else f"{known}, {_money(by_past)} by past calls"
+
+
+def dollars(micros: int | None) -> float | None:
+    """The amount in dollars; None where it is not known."""
     return None if micros is None else micros / 1_000_000
+
+
+def wrapped(told: Iterable[str], indent: str, further: str | None = None) -> list[str]:
+    """The sentences, none wider than a terminal; a long indent takes no more than half of it. Where a sentence goes on
+    in the next line, that is indented by `further`, or by two more."""
+    first = indent if len(indent) <= WIDTH // 2 else " " * 9
+    rest = further if further is not None else f"{first}  "
+    return [
+        line
+        for sentence in told
+        for line in textwrap.wrap(
+            show.printable(sentence), WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False
+        )
+    ]
 
 
 def _bill(estimate: Estimate) -> Iterator[str]:
@@ -62,23 +95,10 @@ def _bill(estimate: Estimate) -> Iterator[str]:
         judge = " (a judge's)" if estimate.to_judge == estimate.to_buy else judge
         most = "at most " if estimate.at_most else ""
         yield f"{most}{show.calls(estimate.to_buy)} to buy{judge}"
-        yield _cost(estimate) + (f"; about {show.seconds(estimate.seconds)}" if estimate.seconds else "")
+        yield cost(estimate) + (f"; about {show.seconds(estimate.seconds)}" if estimate.seconds else "")
     elif estimate.high_micros != 0:
-        yield f"no calls to buy if answers above will do, else {_cost(estimate)}"
+        yield f"no calls to buy if answers above will do, else {cost(estimate)}"
     yield from estimate.notes
-
-
-def _cost(estimate: Estimate) -> str:
-    """`$0.000012 to $0.008000, $0.0021 by past calls`; what is not known is said."""
-    low, high = estimate.low_micros, estimate.high_micros
-    if low is None:
-        known = "cost NOT KNOWN" if high is None else f"cost at most {_money(high)}"
-    elif high is None:
-        known = f"{_money(low)} or more, the most is NOT KNOWN"
-    else:
-        known = _money(low) if low == high else f"{_money(low)} to {_money(high)}"
-    by_past = estimate.expected_micros
-    return known if by_past is None else f"{known}, {_money(by_past)} by past calls"
 
 
 def _money(micros: int) -> str:
@@ -108,16 +128,3 @@ def _total(estimates: list[Estimate]) -> list[str]:
 def _sum(values: list[int | None]) -> int | None:
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
-
-
-def _wrapped(told: Iterator[str], indent: str) -> list[str]:
-    """The sentences under a step's line, none wider than a terminal; a long id takes no more than half of it."""
-    first = indent if len(indent) <= WIDTH // 2 else " " * 9
-    rest = f"{first}  "
-    return [
-        line
-        for sentence in told
-        for line in textwrap.wrap(
-            show.printable(sentence), WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False
-        )
-    ]

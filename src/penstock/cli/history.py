@@ -70,8 +70,16 @@ def _readable(line: dict[str, object]) -> str:
     parts += [f"{took:g} ms"] if isinstance(took, (int, float)) and took else []
     parts += _asked(line)
     parts += ["reused"] if line.get("cached") else []
+    parts += [_routed(route)] if isinstance(route := line.get("route"), dict) else []
     parts += [f"({line['reason']})"] if line.get("reason") else []
     return show.printable("  ".join(parts))
+
+
+def _routed(route: dict[str, object]) -> str:
+    """Which rule or branch was chosen for an item, and on what."""
+    where = f"to {route['to']}" if route.get("to") else ""
+    rule = f"by rule {route['rule']}" if route.get("rule") else ""
+    return f"{' '.join(filter(None, (where, rule)))}: {route.get('why')}"
 
 
 def _asked(line: dict[str, object]) -> list[str]:

@@ -115,7 +115,10 @@ def _finish(ended: running.Ended, as_json: bool, quiet: bool) -> None:
             click.echo(json.dumps(show.run_json(ended.view), ensure_ascii=False))
         elif not quiet:
             lines = show.ending(ended.view, ended.fixtures)
-            click.echo("\n".join([*lines, *_asked(ended)]))
+            asked = _asked(ended)
+            if asked:  # what they tell includes how to see it
+                lines = [line for line in lines if not line.startswith(f"  next    {show.waiting_command(ended.view)}")]
+            click.echo("\n".join([*lines, *asked]))
         elif ended.state is RunState.WAITING:
             click.echo(f"penstock: run {ended.view.id} waits for your word: `penstock status` shows why", err=True)
         elif ended.state is RunState.REJECTED and ended.view.gate is not None:

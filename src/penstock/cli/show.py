@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from penstock.api.naming import is_alone
+from penstock.cli.wrapping import wrapped
 from penstock.core.sampling import GateReport
 from penstock.core.views import Action, Decision, Plan, RunView, Spending, StepView, Tally
 from penstock.core.workflow import Workflow
+
+WIDEST = 100
+"""What is wrapped is not wider than this on any terminal."""
 
 MOST_CHARACTERS = 400
 """A line that somebody else wrote is shown as far as this."""
@@ -199,7 +205,10 @@ def ending(run: RunView, fixtures: Path) -> list[str]:
 
 def _gate(run: RunView) -> list[str]:
     """What the gate of a sample found."""
-    return [f"  gate    {printable(run.gate.reason)}"] if run.gate is not None else []
+    if run.gate is None:
+        return []
+    width = min(shutil.get_terminal_size().columns, WIDEST)
+    return wrapped(printable(run.gate.reason).removeprefix("sample: "), "  gate    ", width)
 
 
 def _paused(run: RunView) -> list[str]:
@@ -220,18 +229,26 @@ def _traces(run: RunView, failed: Sequence[StepView]) -> Iterable[str]:
 
 def _advice(run: RunView) -> Iterable[str]:
     """What to do next, as a command that works where we are; nothing if all is well or the run is out of date."""
+    if is_alone(run.workflow):
+        return
     if run.superseded_by:
         yield f"  next    nothing: run {run.superseded_by} came after it, and it can no longer be resumed"
     elif run.gate is not None and run.reason == run.gate.reason and run.state in ("rejected", "waiting"):
-        yield f"  next    {_command(run)} resume {run.id} --expand (the whole run follows, whatever the gate found)"
+        yield f"  next    {_command(run)} resume {run.id} --expand (the whole run follows all the same),"
+        yield "          or mend the workflow, or give its `sample` more rows, and run it again"
     elif run.state == "interrupted":
         yield f"  next    {_command(run)} resume {run.id}"
     elif run.state == "waiting" and run.reason and run.reason.startswith("budget"):
         yield f"  next    {_command(run)} resume {run.id} --budget KEY=VALUE (a larger one)"
     elif any(step.state == "waiting" for step in run.steps):
-        yield f"  next    {_command(run)} waiting {run.id} (what a person is asked, and how to answer)"
+        yield f"  next    {waiting_command(run)} (what a person is asked, and how to answer)"
     elif run.state == "failed":
         yield f"  next    {_command(run)} resume {run.id} --failed (does again what failed, and what stands on it)"
+
+
+def waiting_command(run: RunView) -> str:
+    """The command that shows what a run asks of a person."""
+    return f"{_command(run)} waiting {run.id}"
 
 
 def _command(run: RunView) -> str:

@@ -145,8 +145,8 @@ class Resumption:
 class Waiting:
     """A step that waits for a person's word. `word` is the decision that its run has not gone on from yet.
 
-    `workflow` is the file's name, `folder` where it lies. `changed` are the things shown that are no longer as they were
-    when it was asked, a phrase each. `excerpts` pair what is shown with the first lines of it, as far as it is text.
+    `workflow` is the file's name, `folder` where it lies. `changed` are the things shown that are no longer as they
+    were when it was asked, a phrase each. `excerpts` pair what is shown with its first lines, as far as it is text.
     """
 
     asked: Asked

@@ -31,6 +31,8 @@ from penstock.rules.prompts import TemplateFault, compile_template, render
 from penstock.store import approvals, shown
 from penstock.store.logs import stamp
 
+MESSAGE_CHARACTERS = 4000
+
 LOOK_S = 0.4
 """The journal is asked for a decision so often at most, in seconds: less than the loop sleeps when nothing moves."""
 
@@ -62,7 +64,7 @@ class Approvals:
         site, spec = self._site, step.spec
         assert isinstance(spec, Approve)
         try:
-            message = render(compile_template(spec.message), site.names.seen_by(step)).strip()
+            message = _short(render(compile_template(spec.message), site.names.seen_by(step)).strip())
             things = self._look(spec.show)
         except (TemplateFault, ConditionError) as error:
             return End(StepState.FAILED, f"message: {error}")
@@ -203,6 +205,11 @@ class Approvals:
             if differences:
                 return End(StepState.FAILED, f"what {above} approved has changed since: {'; '.join(differences)}")
         return None
+
+
+def _short(message: str) -> str:
+    """A message that a person can read: one that took in a whole file by mistake is cut."""
+    return message if len(message) <= MESSAGE_CHARACTERS else f"{message[:MESSAGE_CHARACTERS]}…"
 
 
 def _why(decided: Decided) -> str:

@@ -2,7 +2,7 @@
 
 applies     the steps that would follow, each with the first lines of what it does
 rates       of each step before with items: accepted, judged, accept_rate, accept_rate_low
-rejections  the most frequent reasons: step, reason, count
+rejections  the most frequent kinds of reasons: step, the reason of one, count
 cost, calls of the run so far; cost null where that of a call is not known, or no model was asked
 risk        rows rejected and failed over all steps before; `unverified`: accepted by a `generate` step, and no
             `verify` step has judged them; `escalated`: accepted from a later model of a cascade
@@ -11,6 +11,7 @@ risk        rows rejected and failed over all steps before; `unverified`: accept
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from penstock.core.approval import Approve
 from penstock.core.canon import Json, sayable
@@ -18,6 +19,7 @@ from penstock.core.generation import Generate, Verify
 from penstock.core.work import Verdict
 from penstock.core.workflow import Step, StepSource, Workflow
 from penstock.engine.site import Site
+from penstock.rules.failures import signature
 from penstock.rules.sampling import accept_rate, lower_bound
 from penstock.store.call_facts import spent_on_run
 from penstock.store.database import Database
@@ -25,6 +27,8 @@ from penstock.store.database import Database
 MOST_LINES = 3
 MOST_CHARACTERS = 200
 MOST_REASONS = 5
+MOST_REASONS_READ = 1000
+"""Reasons differ by the values in them; those that differ by nothing else are one."""
 
 
 def change_summary(site: Site, step: Step) -> dict[str, Json]:
@@ -82,15 +86,14 @@ def _rate(step: Step, counts: dict[str, int]) -> dict[str, Json]:
 
 def _rejections(site: Site, mapped: Sequence[Step]) -> list[Json]:
     """The most frequent reasons over all these steps, the most frequent first."""
-    found = [
-        (row["count"], step.id, row["reason"] or "")
-        for step in mapped
-        for row in site.journal.database.all(
-            "rejections_of_step", {"step_no": site.steps[step.id], "most": MOST_REASONS}
-        )
-    ]
-    most = sorted(found, key=lambda each: -each[0])[:MOST_REASONS]
-    return [{"step": step_id, "reason": _short(reason), "count": count} for count, step_id, reason in most]
+    found: dict[tuple[str, str], list[Any]] = {}
+    for step in mapped:
+        values = {"step_no": site.steps[step.id], "most": MOST_REASONS_READ}
+        for row in site.journal.database.all("rejections_of_step", values):
+            alike = signature("rejected", row["kind"], row["reason"], "")
+            found.setdefault((step.id, alike), [0, row["reason"] or ""])[0] += row["count"]
+    most = sorted(found.items(), key=lambda each: -each[1][0])[:MOST_REASONS]
+    return [{"step": step, "reason": _short(reason), "count": count} for (step, _), (count, reason) in most]
 
 
 def _unverified(site: Site, mapped: Sequence[Step]) -> int | None:

@@ -90,14 +90,19 @@ def retold(tokens: int | None) -> int | None:
     return None if tokens is None else min(tokens * RETOLD, LONGEST_ANSWER * _MOST_BYTES)
 
 
+def summed(parts: Iterable[int | None]) -> int | None:
+    """All parts together; None as soon as one of them is not known."""
+    listed = list(parts)
+    known = [part for part in listed if part is not None]
+    return sum(known) if len(known) == len(listed) else None
+
+
 def dearest(load: Load, speakers: Sequence[tuple[Speaker, Price | None]], times: int = 1) -> int | None:
     """The most that asking all of these models may cost for each prompt, `times` over, in micro-dollars.
 
     None if a price is not known, or if nothing bounds what is billed at one.
     """
-    sums = [_dearest_of(load, speaker, price, times) for speaker, price in speakers]
-    known = [micros for micros in sums if micros is not None]
-    return sum(known) if len(known) == len(sums) else None
+    return summed(_dearest_of(load, speaker, price, times) for speaker, price in speakers)
 
 
 def _dearest_of(load: Load, speaker: Speaker, price: Price | None, times: int) -> int | None:

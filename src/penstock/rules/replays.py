@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from penstock.core.generation import Generate, Template, Verify
+from penstock.core.generation import Contract, Generate, Template, Verify
+from penstock.core.routing import Route
 from penstock.core.views import Replayed, Standing
 from penstock.core.work import Verdict
 from penstock.core.workflow import Placeholder, Shell, Step
@@ -12,7 +13,7 @@ from penstock.rules.conditions import references
 from penstock.rules.filling import uses_place
 from penstock.rules.prompts import compile_template, mentioned
 
-ROOTS = frozenset({"item", "i", "key", "origin", "chain", "env", "outputs", "steps", "run", "output"})
+ROOTS = frozenset({"item", "i", "key", "origin", "chain", "env", "outputs", "steps", "run", "output", "signals"})
 
 
 def standing(regression: bool, verdict: Verdict, had: str, has: str) -> Standing:
@@ -56,24 +57,46 @@ def mentions(step: Step) -> frozenset[tuple[str, ...]]:
 
 def _paths(step: Step) -> Iterator[tuple[object, ...]]:
     conditions = [step.where] if step.where is not None else []
+    if step.otherwise:
+        yield step.otherwise
     match step.spec:
         case Shell(script):
             holders = [holder for _, holder in script.bindings]
             parts = [part for target in script.targets for part in target.parts or ()]
             holders += [part for part in parts if isinstance(part, Placeholder)]
             yield from ((holder.root, *holder.path) for holder in holders)
-        case Generate() | Verify() as spec:
-            conditions += spec.contract.checks
+        case Generate() | Verify() | Route() as spec:
+            conditions += _conditions(spec)
             for template in _templates(spec):
                 yield from mentioned(compile_template(template))
     for condition in conditions:
         yield from ((one.root, *one.path) for one in references(condition, names=ROOTS))
 
 
-def _templates(spec: Generate | Verify) -> Iterator[Template]:
-    if isinstance(spec, Generate):
-        yield spec.prompt
-        if spec.system is not None:
-            yield spec.system
-    if spec.contract.judge is not None:
-        yield spec.contract.judge.rubric
+def _conditions(spec: Generate | Verify | Route) -> Iterator[str]:
+    """Those of the rules, then what answers are held to."""
+    if not isinstance(spec, Verify):
+        yield from (rule.when for rule in spec.rules if rule.when is not None)
+    if isinstance(spec, Generate) and spec.accept_when is not None:
+        yield spec.accept_when
+    contract = _contract(spec)
+    yield from contract.checks if contract is not None else ()
+
+
+def _templates(spec: Generate | Verify | Route) -> Iterator[Template]:
+    """What is asked of models: by the step or by each of its rules, and of the judge."""
+    question = spec.chooser if isinstance(spec, Route) else spec
+    if isinstance(question, Generate):
+        for asked in question.rules or (question,):
+            yield asked.prompt
+            if asked.system is not None:
+                yield asked.system
+    contract = _contract(spec)
+    if contract is not None and contract.judge is not None:
+        yield contract.judge.rubric
+
+
+def _contract(spec: Generate | Verify | Route) -> Contract | None:
+    if isinstance(spec, Route):
+        return spec.chooser.contract if spec.chooser is not None else None
+    return spec.contract

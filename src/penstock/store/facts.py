@@ -108,10 +108,12 @@ def _view(
     in_flight: tuple[str, ...] = (),
 ) -> RunView:
     state = row["state"]
-    if state == RunState.RUNNING.value:
-        owner = database.one("owner_of", {"run_no": row["run_no"]})
-        if not is_alive(owner, clock.now()):
-            state = RunState.INTERRUPTED.value
+    alive = state == RunState.RUNNING.value and is_alive(
+        database.one("owner_of", {"run_no": row["run_no"]}), clock.now()
+    )
+    if state == RunState.RUNNING.value and not alive:
+        state = RunState.INTERRUPTED.value
+    worked = database.one("seconds_at_work", {"run_no": row["run_no"], "alive": alive, "now": clock.now()})
     later = database.one("run_by_no", {"run_no": row["superseded_by"]}) if row["superseded_by"] else None
     number = (row["run_no"],)
     asks = database.one("run_asks", number) is not None
@@ -124,7 +126,7 @@ def _view(
         state=state,
         reason=row["reason"],
         started_at=row["started_at"],
-        seconds=_seconds(row, clock),
+        seconds=float(worked["seconds"] or 0) if worked is not None else 0.0,
         folder=Path(layout.run(row["run_id"]).root),
         steps=steps,
         in_flight=in_flight,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from penstock.core.canon import Json, compact, parse, sayable
 from penstock.core.generation import Generate, Verify
+from penstock.core.routing import Route
 from penstock.core.work import Attempt, Outcome
 from penstock.core.workflow import Step, StepSource
 from penstock.rules.failures import signature
@@ -29,7 +30,8 @@ class Fixture:
     """A file of a failure, as far as a replay needs it. `signature` is what it failed with, by today's reckoning.
 
     `index` is the row's place in its stream, `origin` and `chain` the JSON texts of what those names meant to the step;
-    each is None where the file does not hold it. `run` is the id of the run that wrote the file.
+    each is None where the file does not hold it. `run` is the id of the run that wrote the file. `local`: no model
+    elsewhere was to see the row; None where the file does not say.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class Fixture:
     origin: str | None
     chain: Mapping[str, str] | None
     run: str | None
+    local: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,9 @@ def keep(journal: Journal, folder: Path, step: Step, step_no: int, run: Mapping[
         "signature": sign,
         "reason": outcome.reason,
         "input": _text(masker.data(item.text) if masker is not None else item.text),
+        "local": outcome.task.local,
         **_above(step, outcome),
+        **_chosen(outcome),
         **_asked(step, outcome),
         "attempts": [
             {
@@ -138,9 +143,17 @@ def _above(step: Step, outcome: Outcome) -> dict[str, object]:
     return told
 
 
+def _chosen(outcome: Outcome) -> dict[str, object]:
+    """The rule that the item went by, and why."""
+    choice = outcome.choice
+    return {"route": {"rule": choice.rule, "to": choice.to, "why": sayable(choice.why)}} if choice is not None else {}
+
+
 def _asked(step: Step, outcome: Outcome) -> dict[str, object]:
-    """What was run or asked, and what came of it."""
-    if isinstance(step.spec, Generate):
+    """What was run or asked, and what came of it; nothing where rules alone looked at the item."""
+    if isinstance(step.spec, Route) and step.spec.chooser is None:
+        return {}
+    if isinstance(step.spec, (Generate, Route)):
         return _story(outcome.trail)
     if isinstance(step.spec, Verify):
         judged = {"judge": _story(outcome.trail)} if outcome.trail else {}
@@ -216,7 +229,7 @@ def _read(path: Path, regression: bool) -> Fixture | Unreadable:
         return Unreadable(path, step_id, key, regression, error.strerror or str(error))
     except ValueError as error:
         return Unreadable(path, step_id, key, regression, str(error))
-    place, origin, chain, run = (told.get(name) for name in ("i", "origin", "chain", "run"))
+    place, origin, chain, run, local = (told.get(name) for name in ("i", "origin", "chain", "run", "local"))
     return Fixture(
         path,
         step_id,
@@ -228,6 +241,7 @@ def _read(path: Path, regression: bool) -> Fixture | Unreadable:
         origin if isinstance(origin, str) else None,
         {str(name): str(text) for name, text in chain.items()} if isinstance(chain, dict) else None,
         run if isinstance(run, str) else None,
+        local if isinstance(local, bool) else None,
     )
 
 

@@ -275,6 +275,11 @@ FROM (SELECT c.worst_micros AS micros FROM steps s JOIN calls c ON c.step_no = s
       WHERE e.run_no = :run_no AND e.cached = 0
         AND (e.exposed_micros IS NOT NULL OR (e.cost_micros IS NULL AND e.tokens_in IS NULL AND e.fault IS NOT NULL)));
 
+-- name: seconds_at_work
+-- How long Penstock was at work on a run; what passed while it waited for a person is none of it.
+SELECT sum(max(0, coalesce(released_at, CASE WHEN :alive THEN :now ELSE heartbeat_at END) - taken_at)) AS seconds
+FROM owners WHERE run_no = :run_no;
+
 -- name: seconds_of_lives
 SELECT coalesce(sum(max(0, coalesce(released_at, heartbeat_at) - taken_at)), 0) FROM owners
 WHERE run_no = :run_no AND epoch < :epoch;
@@ -665,8 +670,8 @@ SELECT count(*) FROM events WHERE run_no = :run_no AND kind = :kind AND subject 
 
 -- What an approver is told of the rows before a decision.
 -- name: rejections_of_step
-SELECT reason, count(*) AS count FROM outcomes WHERE step_no = :step_no AND current = 1 AND verdict = 'rejected'
-GROUP BY reason ORDER BY count DESC, reason LIMIT :most;
+SELECT reason, kind, count(*) AS count FROM outcomes
+WHERE step_no = :step_no AND current = 1 AND verdict = 'rejected' GROUP BY reason, kind ORDER BY count DESC, reason LIMIT :most;
 
 -- Accepted rows of a step that none of the steps named in `:names` (`,a,b,`) has judged.
 -- name: unjudged_rows

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from penstock.api.loading import load
 from penstock.core.errors import PenstockError
-from penstock.core.generation import Generate, Rule, Verify
+from penstock.core.generation import Generate, Rule
 from penstock.core.workflow import Step, Workflow
 from penstock.rules.prompts import compile_template, mentioned
 from penstock.rules.step_changes import step_changes
@@ -40,16 +40,13 @@ class LastRun:
         number = self.step_no(step)
         return number is not None and self._database is not None and had_item(self._database, number, digest)
 
-    def past(self, step: Step) -> PastCalls | None:
-        """What the step's newest calls came to that were sent to the models that would be asked now; None if the first
-        of them, or the first judge, is not among those that replied."""
+    def past(self, step: Step, firsts: frozenset[str]) -> PastCalls | None:
+        """What the step's newest calls came to that were sent to the models that may be asked now; None if one of
+        `firsts`, the models that are asked first, is not among those that replied."""
         if self._database is None:
             return None
-        asked = step.models
-        models = frozenset((model.name, model.provider) for model in asked)
+        models = frozenset((model.name, model.provider) for model in step.models)
         found = past_calls(self._database, self._workflow.file.name, step.id, models)
-        judge = step.contract.judge if step.contract else None
-        firsts = {model.name for model in (*asked[:1], *(judge.models[:1] if judge else ()))}
         return found if found is not None and firsts <= found.models else None
 
     def changes(self, step: Step) -> tuple[str, ...]:
@@ -67,13 +64,20 @@ class LastRun:
             return (f"what changed since run {row['run_id']} is not known: {flow}",)
         old = next((each for each in flow.steps if each.id == step.id), None)
         new = self._workflow.step(step.id)
-        if old is None or not isinstance(old.spec, (Generate, Verify)) or not isinstance(new.spec, (Generate, Verify)):
+        if old is None:
             return ()
         simulated = options_of(row).get("simulate") is True
-        told = step_changes(old.spec, new.spec, self._envs(flow, old, new))
+        told = (*self._forced(row, new), *step_changes(old.spec, new.spec, self._envs(flow, old, new)))
         if simulated != self._simulate:
             return ("the last run was simulated" if simulated else "the last run was not simulated", *told)
         return told
+
+    def _forced(self, row: Row, new: Step) -> tuple[str, ...]:
+        """Whether another model is forced now than was in that run."""
+        before = options_of(row).get("forced") or None
+        now = new.question.forced if new.question is not None else None
+        names = [str(before) if before else "none", now.name if now is not None else "none"]
+        return (f"model forced: {names[0]} → {names[1]}",) if names[0] != names[1] and new.question is not None else ()
 
     def _envs(self, flow: Workflow, old: Step, new: Step) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
         """The `env` of both, as far as the step's templates name its entries."""

@@ -11,7 +11,7 @@ from penstock.core.models import Model
 from penstock.core.workflow import Step
 from penstock.kinds.asking import Asking, Question
 from penstock.models.adapters import ADAPTERS
-from penstock.models.bodies import LIMITS
+from penstock.models.bodies import LIMITS, LOGPROBS
 from penstock.rules.bill import Speaker, complaint
 from penstock.rules.worst_case import answers, most_input, most_output
 
@@ -37,7 +37,7 @@ def most_written(question: Question) -> int | None:
 def _complaint(step: Step, asking: Asking, question: Question) -> int | None:
     """The most tokens in which a re-ask of this question tells what is wrong with the answer."""
     schema = compact(question.schema).encode() if question.schema is not None else b""
-    if question is not asking.question or not isinstance(step.spec, Generate):
+    if question.purpose == "judge" or not isinstance(step.spec, Generate):
         return complaint(schema, ())
     _, judge = questions_of(asking)
     return complaint(schema, step.spec.contract.checks, most_written(judge) if judge is not None else 0)
@@ -49,7 +49,9 @@ def _speaker(model: Model, question: Question, told: int | None) -> Speaker:
     roles = ("system", "user", "assistant", "user") if question.system else ("user", "assistant", "user")
     turns = tuple(Message(role, "") for role in roles)
     limit = model.max_tokens if own is None else None
-    request = Request(model, turns, question.params, question.schema, limit)
+    looked_at = LOGPROBS.get(model.provider) if question.logprobs else None
+    params = {looked_at: True, **question.params} if looked_at is not None else question.params
+    request = Request(model, turns, params, question.schema, limit)
     adapter = ADAPTERS[model.provider]
     body = adapter.build(request, adapter.endpoint(model.base_url, None), frozenset()).http.body
     calls = question.policy.attempts + 1 + question.policy.rungs

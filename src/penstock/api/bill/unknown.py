@@ -10,8 +10,8 @@ from penstock.engine.feeds import Arrival
 from penstock.kinds.asking import Question
 from penstock.rules.prompts import Prompt
 
-UNKNOWN_ROOTS = frozenset({"outputs", "run"})
-"""The names of templates whose values only the run itself will give."""
+UNKNOWN_ROOTS = frozenset({"outputs", "run", "steps"})
+"""The names of templates and conditions whose values only the run itself will give."""
 
 
 class Unknown(Mapping[str, object]):
@@ -31,7 +31,7 @@ class Unknown(Mapping[str, object]):
 
 
 OUTPUT, RECORD, GIVEN = Unknown("\ue000"), Unknown("\ue001"), Unknown("\ue002")
-"""The answer that a judge will be shown; a record of a step above; what `outputs` and `run` will say."""
+"""The answer that a judge will be shown; a record of a step above; what `outputs`, `run` and `steps` will say."""
 
 
 def question_key(

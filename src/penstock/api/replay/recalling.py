@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from penstock.api.replay.staging import Given, above, form_of, has_value
 from penstock.core.canon import compact, parse
 from penstock.core.generation import Verify
+from penstock.core.routing import Route
 from penstock.core.states import StepState
 from penstock.core.workflow import Step, StepSource, Workflow
 from penstock.store.database import Database, Row
@@ -49,7 +50,8 @@ class Recall:
         lacks += [f"chain.{step_id}" for step_id in missing]
         if lacks:
             return None, f"it needs {', '.join(lacks)}, which is known nowhere here: run the workflow here first"
-        return Given(NO_PLACE if place is None else place, first.input, form, origin, chain), ""
+        local = any(one.local is not False for one in group)
+        return Given(NO_PLACE if place is None else place, first.input, form, origin, chain, local), ""
 
     def _reads(self, step_id: str) -> bool:
         """Whether `chain.STEP` is mentioned and is not the row itself."""
@@ -58,7 +60,8 @@ class Recall:
 
     @property
     def _judged(self) -> bool:
-        return bool(self._above) and isinstance(self._workflow.step(self._above[0]).spec, Verify)
+        """Whether the step above passes on what it was given."""
+        return bool(self._above) and isinstance(self._workflow.step(self._above[0]).spec, (Verify, Route))
 
     # --- outputs -------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ folder's own journal has of them counts too.
 from __future__ import annotations
 
 import json
+import os
 import secrets as randomness
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from penstock.api.asking import Cast, cast
+from penstock.api.asking import Cast, cast, with_forced
 from penstock.api.clock import CLOCK
 from penstock.api.driving import drive
 from penstock.api.folder import held
@@ -117,6 +118,7 @@ def _staged(
     values = values_of(played)
     require_bash(played)
     options = Options(None, wanted.variables, None, wanted.simulate, "only" if wanted.offline else None)
+    options = with_forced(options, os.environ)
     asked = cast(workflow, values, options, frozenset(ids))
     if any(step.asks for step in played.steps):
         _write_answers(layout, own, listener)

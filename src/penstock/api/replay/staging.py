@@ -14,6 +14,7 @@ from pathlib import Path
 
 from penstock.core.canon import compact, item_key, parse
 from penstock.core.generation import Generate, Verify
+from penstock.core.routing import Choice, Route
 from penstock.core.states import RunState, StepState
 from penstock.core.work import Form, Item, Outcome, Record, Task, Verdict
 from penstock.core.workflow import (
@@ -60,13 +61,15 @@ class ReplayRoom(Layout):
 @dataclass(frozen=True, slots=True)
 class Given:
     """A row as the step was given it: its place, its exact text and what that is, and the JSON texts of `origin` (None
-    where it is the row itself) and of `chain` by step."""
+    where it is the row itself) and of `chain` by step. `local`: a rule of a step above kept it from models elsewhere,
+    or it is not known that none did."""
 
     index: int
     text: bytes
     form: Form
     origin: str | None
     chain: Mapping[str, str]
+    local: bool = False
 
 
 class CannotMove(Exception):
@@ -181,7 +184,7 @@ def _fill(
 ) -> None:
     """An outcome for each row in a step above. The nearest holds the row itself, the topmost the origin."""
     run_no, step_no = numbers
-    judged = isinstance(step.spec, Verify)
+    judged = isinstance(step.spec, (Verify, Route))
     for row in rows:
         is_row = level == 0 and not judged
         given = row.text if level == 0 and judged else _origin(row) if level == len(ids) - 1 else b""
@@ -191,7 +194,8 @@ def _fill(
         number = journal.start_task(step_no, item, occurrence, 1, keep_input=True)
         record = Record(row.form, row.text) if is_row else Record(Form.JSON, row.chain.get(step.id, "null").encode())
         task = Task("", step.id, number, item)
-        journal.commit(run_no, step_no, Outcome(task, Verdict.ACCEPTED, (), record), None, None)
+        choice = Choice(None, None, "as in the run that it was kept in", row.local)
+        journal.commit(run_no, step_no, Outcome(task, Verdict.ACCEPTED, (), record, choice=choice), None, None)
 
 
 def _origin(row: Given) -> bytes:
