@@ -26,6 +26,8 @@ COMMANDS = (
     "doctor",
     "cache",
     "sample-size",
+    "call",
+    "gateway",
     "graph",
     "schema",
     "init",

@@ -29,7 +29,7 @@ def upstreams(workflow: Workflow, secrets: Mapping[str, str], options: Options) 
         endpoints[model.name] = _endpoint(model.provider, model, environ, lacking)
     protocols = {name: _endpoint(name, None, environ, lacking) for name in PROTOCOLS}
     hiding = {model.name for model in workflow.models if _hides(model, {*placed, *dict(workflow.cascades)})}
-    named = {name: (model,) for name, model in placed.items() if name not in hiding}
+    named: dict[str, tuple[Model, ...]] = {name: (model,) for name, model in placed.items() if name not in hiding}
     named |= {name: tuple(placed[one] for one in several) for name, several in workflow.cascades}
     forced = placed[options.forced] if options.forced is not None else None
     return Upstreams(named, endpoints, protocols, lacking, forced, options.simulate, workflow.allow_hosts)

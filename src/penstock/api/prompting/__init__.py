@@ -1,0 +1,1 @@
+"""`penstock call`: one prompt, inside a run or outside."""
