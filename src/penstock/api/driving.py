@@ -245,10 +245,7 @@ def _site(
 ) -> Site:
     rows = journal.database.all("steps_of", {"run_no": row["run_no"]})
     active = {step["step_id"]: step["step_no"] for step in rows}
-    steps = active
-    if row["base_no"] is not None:
-        base = journal.database.all("steps_of", {"run_no": row["base_no"]})
-        steps = {step["step_id"]: step["step_no"] for step in base} | active
+    steps = {step["step_id"]: step["step_no"] for step in facts.steps_at_hand(journal.database, row)}
     environ = {name: value for name, value in os.environ.items() if name not in workflow.secrets}
     about = {"id": row["run_id"], "dir": str(layout.run(row["run_id"]).root), "name": workflow.name}
     names = Names(workflow, environ, about)

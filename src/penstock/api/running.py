@@ -222,25 +222,18 @@ def _base(journal: Journal, workflow: Workflow, only: str | None) -> Row | None:
 
 
 def _standing(journal: Journal, workflow: Workflow, step: Step, base: Row) -> Row:
-    """The newest run that holds all that the step stands on; UsageError if any of it did not succeed there."""
-    row: Row | None = base
-    while row is not None:
-        states = {
-            found["step_id"]: found["state"] for found in journal.database.all("steps_of", {"run_no": row["run_no"]})
-        }
-        below = workflow.before(step)
-        if below <= set(states) or row["base_no"] is None:
-            break
-        row = journal.database.one("run_by_no", {"run_no": row["base_no"]})
-    assert row is not None
+    """The newest run, where all that the step stands on succeeded in it or in the runs that it stands on itself;
+    UsageError if any of it did not."""
+    states = {row["step_id"]: row["state"] for row in facts.steps_at_hand(journal.database, base)}
+    below = workflow.before(step)
     lacking = [need for need in sorted(below) if states.get(need) != StepState.SUCCEEDED.value]
     if lacking:
         told = ", ".join(f"{need} ({states.get(need, 'not run')})" for need in lacking)
         raise UsageError(
-            f"--only {step.id} stands on steps that did not succeed in run {row['run_id']}: {told}",
+            f"--only {step.id} stands on steps that did not succeed in run {base['run_id']}: {told}",
             "run the whole first",
         )
-    return row
+    return base
 
 
 def _found(view: RunView, killed: int) -> str:

@@ -66,6 +66,17 @@ def spending_if_any(database: Database, step_no: int, asks: bool) -> Spending | 
     return spending(database, step_no) if asked else None
 
 
+def steps_at_hand(database: Database, run: Row) -> list[Row]:
+    """The steps of a run (a row of `runs`) and, of those that it has not, the newest of the runs that it stands on."""
+    found: dict[str, Row] = {}
+    row: Row | None = run
+    while row is not None:
+        for step in database.all("steps_of", {"run_no": row["run_no"]}):
+            found.setdefault(step["step_id"], step)
+        row = database.one("run_by_no", {"run_no": row["base_no"]}) if row["base_no"] is not None else None
+    return list(found.values())
+
+
 def options_of(row: Row) -> dict[str, object]:
     """What the command line asked of a run."""
     options = json.loads(row["options"])

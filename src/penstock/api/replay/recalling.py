@@ -11,6 +11,7 @@ from penstock.core.routing import Route
 from penstock.core.states import StepState
 from penstock.core.workflow import Step, StepSource, Workflow
 from penstock.store.database import Database, Row
+from penstock.store.facts import steps_at_hand
 from penstock.store.fixtures import Fixture
 
 NO_PLACE = -1
@@ -112,10 +113,7 @@ class Recall:
         run = self._database.one("run_by_id", {"run_id": one.run or ""})
         if run is None or one.index is None:
             return None, {}
-        numbers: dict[str, int] = {}
-        for run_no in (run["base_no"], run["run_no"]):
-            rows = self._database.all("steps_of", {"run_no": run_no}) if run_no is not None else []
-            numbers |= {row["step_id"]: row["step_no"] for row in rows}
+        numbers = {step["step_id"]: step["step_no"] for step in steps_at_hand(self._database, run)}
         if not numbers.keys() >= set(self._above):
             return None, {}
         task = self._database.one("task_input", (numbers[self._above[-1]], one.index))
