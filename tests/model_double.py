@@ -169,6 +169,10 @@ class MemoryCallRecorder:
         self.ends.append((call, answer))
         self._events.append("answer durable")
 
+    def bought(self, key: bytes) -> Answer | None:
+        """Nothing: each question is one of a run of its own."""
+        return None
+
     def replayed(self, call: Call) -> None:
         """Kept in `replays`."""
         self.replays.append(call)

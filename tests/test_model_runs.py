@@ -283,3 +283,19 @@ def test_a_row_with_half_a_character_is_a_failed_row_and_the_others_are_asked_ab
     assert (view.state, server.counts()["requests"]) == ("failed", 2)
     (failed,) = [each for each in asking.items() if each["verdict"] == "failed"]
     assert "lone surrogate" in failed["reason"]
+
+
+def test_a_run_that_refreshes_what_it_asks_buys_nothing_a_second_time_when_it_goes_on(tmp_path: Path) -> None:
+    with ModelServer(Script(answer={"sure": False})) as server:
+        project = Project(tmp_path)
+        project.workflow(
+            f"name: R\nmodels:\n  small: {{model: openai/s, base_url: {server.url}/v1}}\n"
+            f"  big: {{model: openai/b, base_url: {server.url}/v1}}\n"
+            "budget: {calls: 7}\nsteps:\n  - id: ask\n    foreach: rows.jsonl\n    concurrency: 2\n"
+            "    generate: {model: [small, big], prompt: 'Of {{ item.n }}', schema: {type: object}, "
+            "accept_when: output.sure}\n"
+        )
+        project.write("rows.jsonl", "".join(f'{{"n": {n}}}\n' for n in range(6)))
+        assert project.penstock("run", "--cache", "refresh").status == 4
+        project.succeeds("resume", "--budget", "calls=100")
+        assert server.counts()["requests"] == server.counts()["distinct"] == 12

@@ -234,3 +234,10 @@ def test_a_branch_whose_file_ending_looks_like_rows_is_a_branch(loaded: Load) ->
           - {id: b, foreach: steps.a.csv, run: cat}
     """)
     assert workflow.step("b").foreach == StepSource("a", "csv")
+
+
+def test_a_score_of_no_judge_is_mentioned(loaded: Load) -> None:
+    accepting = "model: [small, large], prompt: Hello, accept_when: signals.judge_score > 3"
+    assert any("this step has no `judge`" in note for note in notes(loaded(asking(accepting))))
+    judged = f"{accepting}, judge: {{model: large, rubric: Good?, pass: score > 3}}"
+    assert notes(loaded(asking(judged))) == []

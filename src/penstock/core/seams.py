@@ -38,6 +38,9 @@ class CallRecorder(Protocol):
     async def ended(self, number: int, call: Call, answer: Answer | None) -> None:
         """When this returns, the raw answer and what the call cost survive a power cut."""
 
+    def bought(self, key: bytes) -> Answer | None:
+        """The answer that this run has bought for this key, in any of its lives; None if it has bought none."""
+
     def replayed(self, call: Call) -> None:
         """A call that was answered from the cache will be in the journal before its task's outcome."""
 

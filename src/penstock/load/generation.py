@@ -78,6 +78,10 @@ class Reading:
         if accept_when and max(len(each.models) for each in found or [asked]) == 1:
             what = "`accept_when` never has an effect: there is one model, and what the last one answers is accepted"
             self.findings.note(fields.mapping.key("accept_when") or fields.mapping, what, "name a stronger model too")
+        scored = any((each.root, each.name) == ("signals", "judge_score") for each in self.mentions)
+        if scored and contract.judge is None:
+            what = "`signals.judge_score` is null: this step has no `judge`, and null has no order"
+            self.findings.note(fields.mapping.key("accept_when") or fields.mapping, what, "add a judge")
         return replace(asked, rules=found, accept_when=accept_when)
 
     def verify(self, fields: Fields) -> Verify:

@@ -164,7 +164,7 @@ class Client:
         )
 
     async def _answered(self, question: _Question, whose: Whose, manner: Manner) -> Asked:
-        bought = self._store.get(question.key) if manner.cache in ("use", "only") else None
+        bought = self._bought(question.key, manner.cache)
         replayed = self._replayed(question, bought, whose) if bought is not None else None
         if replayed is not None:
             return replayed
@@ -174,6 +174,15 @@ class Client:
         if manner.cache == "off":
             return await self._sent(question, whose, manner)
         return await self._once(question, whose, manner)
+
+    def _bought(self, key: bytes, cache: str) -> Answer | None:
+        """The answer that may be used; with `refresh` only one that this very run has bought."""
+        match cache:
+            case "use" | "only":
+                return self._store.get(key)
+            case "refresh":
+                return self._recorder.bought(key)
+        return None
 
     def _replayed(self, question: _Question, answer: Answer, whose: Whose) -> Asked | None:
         """The answer as it was bought; the call log tells that nothing was sent. None for a response that answers

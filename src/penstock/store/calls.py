@@ -20,6 +20,7 @@ from penstock.core.errors import BugError, OperatorError, PenstockError
 from penstock.core.seams import Clock
 from penstock.store.call_rows import (
     Values,
+    answer_of,
     answer_values,
     call_values,
     end_values,
@@ -84,6 +85,11 @@ class CallJournal:
         self._queued.ends.append((number, call, answer, waiter))
         self._flush_soon()
         await waiter
+
+    def bought(self, key: bytes) -> Answer | None:
+        """The answer that this run has bought for this key, in any of its lives; None if it has bought none."""
+        row = self._database.one("answer_of_run", (key, self._run_no))
+        return answer_of(row) if row is not None else None
 
     def replayed(self, call: Call) -> None:
         """A call that was answered from the cache will be in the journal before its task's outcome."""

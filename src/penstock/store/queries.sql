@@ -323,6 +323,13 @@ WHERE a.key = ? AND a.body IS NOT NULL AND a.status = 200
   AND (e.fault IS NULL OR e.fault NOT IN ('transport', 'denied'))
 ORDER BY a.call_no DESC LIMIT 1;
 
+-- name: answer_of_run
+SELECT a.status, a.headers, a.form, a.body, a.at, a.elapsed_s
+FROM answers a JOIN call_ends e ON e.call_no = a.call_no
+WHERE a.key = ? AND e.run_no = ? AND a.body IS NOT NULL AND a.status = 200
+  AND (e.fault IS NULL OR e.fault NOT IN ('transport', 'denied'))
+ORDER BY a.call_no DESC LIMIT 1;
+
 -- name: answer_keys_after
 SELECT a.key, max(a.call_no), length(a.body) AS bytes
 FROM answers a JOIN call_ends e ON e.call_no = a.call_no

@@ -76,6 +76,10 @@ class Silent:
     async def ended(self, number: int, call: Call, answer: Answer | None) -> None:
         """Nothing was sent."""
 
+    def bought(self, key: bytes) -> Answer | None:
+        """Nothing was bought."""
+        return None
+
     def replayed(self, call: Call) -> None:
         """Nothing."""
 
