@@ -1,6 +1,6 @@
 """`make bench`: measures, prints, and writes RESULTS.md.
 
-python -m benchmarks [--rounds N] [--rows N] [--only items,models,startup,finished,memory]
+python -m benchmarks [--rounds N] [--rows N] [--only items,models,gateway,startup,finished,memory]
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from benchmarks import items, measure, models, startup, streams
+from benchmarks import gateway, items, measure, models, startup, streams
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 ABOUT = """\
@@ -40,6 +40,10 @@ def main() -> None:
             "models": (
                 "Model calls: 2,000 rows, 64 in flight, a server on the same machine",
                 lambda: models.lines(folder, options.rounds),
+            ),
+            "gateway": (
+                "The gateway: 4,000 calls of one script, a server on the same machine",
+                lambda: gateway.lines(folder, options.rounds),
             ),
             "startup": ("Small commands", lambda: startup.lines(folder, 3 * options.rounds)),
             "finished": ("Finished work", lambda: streams.finished(folder, options.rounds)),

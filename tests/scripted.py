@@ -1,4 +1,4 @@
-"""A folder whose workflow runs a script for each row, which asks models in its own way and knows nothing of Penstock."""
+"""A folder whose workflow runs a script for each row, which asks models in its own way and knows of no Penstock."""
 
 from __future__ import annotations
 
@@ -19,6 +19,37 @@ models:
 """Of one call with 10 tokens in and 5 out the cost is $0.00002."""
 
 COST = 0.00002
+
+BARE = """\
+import json, os, sys, urllib.request
+from urllib.error import HTTPError
+
+PATHS = {
+    "openai": (os.environ["OPENAI_BASE_URL"] + "/chat/completions", "gpt-4o-mini"),
+    "anthropic": (os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages", "claude-haiku"),
+    "ollama": (os.environ["OLLAMA_HOST"] + "/api/chat", "llama3.2"),
+}
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+def ask(text, whose="openai", stream=False, url="", headers=(), body=True):
+    at, model = PATHS[whose]
+    said = {"model": model, "messages": [{"role": "user", "content": text}], "stream": stream, "max_tokens": 9}
+    key = os.environ["OPENAI_API_KEY"]
+    sent = {"content-type": "application/json", "authorization": "Bearer " + key, "x-api-key": key} | dict(headers)
+    request = urllib.request.Request(url or at, body and json.dumps(said).encode(), sent)
+    try:
+        with direct.open(request, timeout=60) as response:
+            return [response.status, response.read().decode(), dict(response.headers)]
+    except HTTPError as error:
+        return [error.code, error.read().decode(), dict(error.headers)]
+
+def text_of(answer):
+    told = json.loads(answer[1])
+    return (told["choices"][0]["message"] if "choices" in told else told["message"])["content"]
+
+prompt = json.load(sys.stdin)["prompt"]
+"""
+"""A client of the standard library's, for what is no matter of a client's."""
 
 
 class Scripted:
@@ -81,6 +112,11 @@ class Scripted:
     def complaints(self) -> str:
         """What the scripts of the newest run wrote to standard error."""
         return "".join(path.read_text() for path in self.project.run_folder().glob("out/*.err"))
+
+
+def asking(folder: Path, upstream: Upstream, script: str) -> Scripted:
+    """A folder with a script of these lines, after those of BARE."""
+    return Scripted(folder, upstream, BARE + script)
 
 
 def column(lines: Sequence[dict[str, Any]], *names: str) -> list[Any]:

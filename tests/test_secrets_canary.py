@@ -18,7 +18,17 @@ from tests.model_server import ModelServer, Script
 from tests.terminal import Project, Said, until
 
 OWN = (
-    *("workflow.yaml", "rows.jsonl", ".env", "vault.txt", "mine.py", "spelled.txt", "out/*", "__pycache__/*"),
+    *(
+        "workflow.yaml",
+        "rows.jsonl",
+        ".env",
+        "vault.txt",
+        "mine.py",
+        "asks.py",
+        "spelled.txt",
+        "out/*",
+        "__pycache__/*",
+    ),
     *(".penstock/runs/*/files/out/*", ".penstock/runs/*/failed/out/*", ".penstock/replay/*/written/out/*"),
 )
 """The user's own files, also where an earlier run's, or a killed attempt's, are put aside: what a command writes there
@@ -64,6 +74,10 @@ steps:
   - id: told
     foreach: steps.ask
     run: cat > out/told-"{{{{ i }}}}"; printf '%s' "{{{{ item.odd }}}}" > out/told-odd-"{{{{ i }}}}"
+  - id: scripted
+    foreach: rows.jsonl
+    secrets: [PLAIN, ODD, VAULT]
+    run: python asks.py
   - id: checked
     foreach: rows.jsonl
     generate:
@@ -88,6 +102,20 @@ import os
 def reply(request):
     raise ValueError("not with " + os.environ["PLAIN"] + " nor " + repr(os.environ["ODD"]))
 """
+ASKS = """\
+import json, os, sys, urllib.request
+
+row = json.load(sys.stdin)
+told = f"Of {row}, {os.environ['PLAIN']}, {os.environ['ODD']} and {os.environ['VAULT']}"
+body = {"model": "house", "messages": [{"role": "user", "content": told}]}
+said = {"content-type": "application/json", "authorization": "Bearer " + os.environ["OPENAI_API_KEY"]}
+url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), said)) as response:
+    text = json.load(response)["choices"][0]["message"]["content"]
+    print(text)
+    print(text, file=sys.stderr)
+assert json.loads(text)["odd"] == os.environ["ODD"]
+"""
 ANSWER = {"plain": PLAIN, "odd": ODD, "vault": VAULT, "much": "so much " * 3000, "seen": "$prompt"}
 ROWS: list[dict[str, Any]] = [
     {"text": PLAIN, "odd": ODD, "vault": VAULT},
@@ -95,6 +123,7 @@ ROWS: list[dict[str, Any]] = [
     {"text": base64.b64encode(f"..{VAULT}".encode()).decode(), "odd": json.dumps(ODD), "hex": PLAIN.encode().hex()},
 ]
 
+STEPS = ("shown", "large", "back", "told", "ask", "scripted", "raised", "lost")
 COMMANDS = (
     "status",
     "status --json",
@@ -129,6 +158,7 @@ def planted(folder: Path, url: str) -> Project:
     project.write("rows.jsonl", "".join(f"{json.dumps(row)}\n" for row in ROWS))
     project.write("vault.txt", f"{VAULT}\n")
     project.write("mine.py", MINE)
+    project.write("asks.py", ASKS)
     project.write("spelled.txt", spelled())
     (project.folder / "out").mkdir()
     return project
@@ -158,7 +188,7 @@ def test_no_command_shows_or_keeps_a_secret(tmp_path: Path) -> None:
         variables = ("--var", f"NOTE=for {ODD}", "--var", f"WHERE={server.url}/{PLAIN}/v1")
         said = silent(project, "run", *variables)
         assert said.status == 1, said  # three of its steps are made to fail
-        states = {step: project.state(step)[0] for step in ("shown", "large", "back", "told", "ask", "raised", "lost")}
+        states = {step: project.state(step)[0] for step in STEPS}
         assert states == {**dict.fromkeys(states, "succeeded"), "raised": "failed", "lost": "failed"}
         assert packed_answers(tmp_path) > 0
         asked = server.counts()["requests"]

@@ -39,12 +39,15 @@ class GateState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """What a gate found: `rejects` of `judged` rows (failed ones count as rejected), and the sentence that says why.
+    """What a gate found: `rejects` of the `judged` rows of the step `counted` (failed ones count as rejected), and the
+    sentence that says why. `counted` is None, and nothing counted, where `require` is about no rate of one step. `lost`
+    rows failed in steps above, so that the step never saw them; with a confidence they are among the rejects.
 
     `rate_low` is the lower 95 % bound of the accept rate, None without rows. `evidence` and `against` are the values of
     the two e-processes, None without a confidence; either decides when it comes to `limit`, which is 1/alpha. Money is
     micro-dollars: spent so far, and what the rest would come to at the cost of a sampled row; None where not known.
-    `more_rows` is about how many more accepted rows in a row would have been needed, None where none would do.
+    `more_rows` is about how many more accepted rows in a row would have been needed, None where none would do or so
+    many are not left. `expanded_by` let the rest follow whatever the gate found, None where nobody did.
     """
 
     state: GateState
@@ -58,3 +61,6 @@ class GateReport:
     spent_micros: int | None = None
     rest_micros: int | None = None
     more_rows: int | None = None
+    counted: str | None = None
+    lost: int = 0
+    expanded_by: str | None = None

@@ -14,6 +14,7 @@ from penstock.models.pricing import NOTHING
 from penstock.models.wire import Built, Endpoint, Hear, HttpRequest
 
 _VERSION = ("anthropic-version", "2023-06-01")
+_FREE = ("/v1/messages/count_tokens", "/v1/responses/input_tokens")
 _ONE = 1
 """An embedding and a list have no answer in tokens; the ledger wants a limit, and one is the smallest."""
 
@@ -39,10 +40,10 @@ class OwnWords:
     def parse(self, request: Request, answer: Answer) -> Reply | Fault:
         """What the response says: text, usage, or what went wrong. A stream that ended before its end is a fault."""
         self.answer = answer
+        if is_free(self._inbound) and answer.status < 300:
+            return Reply("", Finish.STOP, Usage(0, 0), "")
         if self._inbound.kind is Kind.OTHER and answer.status < 300:
             return Fault(FaultClass.DENIED, "what it was for and what it cost is not known", billed=True)
-        if self._inbound.kind is Kind.MODELS and answer.status < 300:
-            return Reply("", Finish.STOP, Usage(0, 0), "")
         if self._inbound.asked.stream and answer.status < 300 and not self._is_whole(answer):
             listener = self._speaks.listener(self._inbound)
             listener.feed(answer.body)
@@ -64,14 +65,20 @@ def passing(
 ) -> tuple[Passing, OwnWords]:
     """The call as the models' client takes it, its sample number still 0, and the adapter that reads what comes."""
     asked = inbound.asked
-    most = _ONE if inbound.kind in (Kind.EMBEDDING, Kind.MODELS) else asked.max_tokens
-    if inbound.kind is Kind.MODELS:
-        model = replace(model, price=NOTHING)
+    free = is_free(inbound)
+    most = _ONE if free or inbound.kind is Kind.EMBEDDING else asked.max_tokens
+    model = replace(model, price=NOTHING) if free else model
     request = Request(model, (), {"n": asked.answers} if asked.answers > 1 else {}, max_tokens=most)
     words = OwnWords(inbound, speaks, sent.raw)
     told = identity(inbound, sent)
     assert isinstance(told, dict)
     return Passing(request, words, endpoint, told, hear if asked.stream else None), words
+
+
+def is_free(inbound: Inbound) -> bool:
+    """Whether it is no call of a model: what only looks something up costs nothing with any provider."""
+    looks = inbound.kind is Kind.OTHER and (inbound.method in ("GET", "HEAD") or inbound.path in _FREE)
+    return looks or inbound.kind is Kind.MODELS
 
 
 def address(inbound: Inbound, endpoint: Endpoint) -> str:
@@ -85,10 +92,12 @@ def address(inbound: Inbound, endpoint: Endpoint) -> str:
 
 def headers_to(inbound: Inbound, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
     """The real credential, and the client's headers that change an answer. No other header of the client's leaves."""
-    headers = [("accept", "text/event-stream, application/json" if inbound.asked.stream else "application/json")]
-    if inbound.raw:
+    streamed = "text/event-stream, application/json" if inbound.asked.stream else "application/json"
+    headers = [("accept", "*/*" if inbound.kind is Kind.OTHER else streamed)]
+    said = {name for name, _ in inbound.variant}
+    if inbound.raw and "content-type" not in said:
         headers.append(("content-type", "application/json"))
-    if inbound.protocol == "anthropic" and not any(name == _VERSION[0] for name, _ in inbound.variant):
+    if inbound.protocol == "anthropic" and _VERSION[0] not in said:
         headers.append(_VERSION)
     return (*headers, *inbound.variant, *_credential(inbound.protocol, endpoint))
 

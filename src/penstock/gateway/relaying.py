@@ -10,20 +10,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from penstock.core.calls import Answer, Fault, FaultClass, Reply, TransportKind
-from penstock.core.canon import canonical
-from penstock.core.errors import OperatorError
+from penstock.core.errors import PenstockError
 from penstock.core.models import Model
 from penstock.core.seams import Clock
 from penstock.gateway.listing import listed
 from penstock.gateway.passes import Holder
-from penstock.gateway.passing_on import passing
-from penstock.gateway.protocols.calls import Outbound, identity, outbound
+from penstock.gateway.passing_on import is_free, passing
+from penstock.gateway.protocols.calls import outbound
 from penstock.gateway.protocols.shape import (
+    NO_RETRY,
     Inbound,
     Kind,
     Listener,
@@ -39,13 +40,18 @@ from penstock.gateway.upstreams import Upstreams
 from penstock.models.budget import Exhausted
 from penstock.models.client import Asked, Client, Manner, Whose
 from penstock.models.guards import Guards
+from penstock.models.wire import Hear
 from penstock.rules.hosts import refused_host
 from penstock.rules.placement import is_local, told_elsewhere
+from penstock.rules.restoring import restored, restored_lines
+from penstock.rules.secrets import Masker
+from penstock.rules.worst_case import Unbounded
 
 TIMEOUT_S = 600.0
 """How long one send may take where the step says nothing: what the providers' own clients wait."""
 
 _JSON = (("content-type", "application/json"),)
+_NOT_PASSED = ("date", "content-length", "x-should-retry")
 _TRIED_NEXT = frozenset({FaultClass.TRANSPORT, FaultClass.DENIED, FaultClass.REFUSED, FaultClass.OVERFLOW})
 
 
@@ -78,37 +84,16 @@ class Relaying:
 
     async def answer(self, holder: Holder, inbound: Inbound, speaks: Speaks, again: bool) -> Told | Live:
         """What the client hears; `again` tells that it marked the call as a further try."""
-        parts: asyncio.Queue[bytes | None] = asyncio.Queue()
-        listener = speaks.listener(inbound) if inbound.asked.stream else None
-        going = self._spawn(holder, self._carried(holder, inbound, speaks, again, listener, parts))
-        if listener is None:
+        if not inbound.asked.stream:
+            going = self._spawn(holder, self._carried(holder, inbound, speaks, again))
             return _said(await asyncio.shield(going), speaks)
-        first = asyncio.ensure_future(parts.get())
-        await asyncio.wait({going, first}, return_when=asyncio.FIRST_COMPLETED)
-        if not first.done():
-            first.cancel()
+        stream = _Stream(speaks.listener(inbound), partial(self._restored, restored_lines))
+        going = self._spawn(holder, self._carried(holder, inbound, speaks, again, stream.hear))
+        going.add_done_callback(lambda _: stream.end())
+        first = await stream.parts.get()
+        if first is None:
             return _said(going.result(), speaks)
-        return Live(_stream_headers(inbound), self._heard(first.result(), parts, going, listener, speaks))
-
-    async def _heard(
-        self,
-        first: bytes | None,
-        parts: asyncio.Queue[bytes | None],
-        going: asyncio.Task[_Ended],
-        listener: Listener,
-        speaks: Speaks,
-    ) -> AsyncGenerator[bytes, None]:
-        """The parts as they come; the last one when the whole is in the journal."""
-        part = first
-        while part is not None:
-            yield part
-            part = await parts.get()
-        ended = await asyncio.shield(going)
-        rest = listener.end()
-        if rest:
-            yield rest
-        if ended.wrong is not None:
-            yield speaks.broken(*ended.wrong)
+        return Live(_stream_headers(inbound), _heard(first, stream, going, speaks))
 
     async def close(self) -> None:
         """No call is in flight: what was is waited for, so that its answer is kept."""
@@ -127,39 +112,22 @@ class Relaying:
     # --- one call ------------------------------------------------------------------------------
 
     async def _carried(
-        self,
-        holder: Holder,
-        inbound: Inbound,
-        speaks: Speaks,
-        again: bool,
-        listener: Listener | None,
-        parts: asyncio.Queue[bytes | None],
+        self, holder: Holder, inbound: Inbound, speaks: Speaks, again: bool, hear: Hear | None = None
     ) -> _Ended:
         """The call, carried to whoever can answer it. A budget without room and a journal that cannot be written are
-        errors to the client, with the reason."""
-        heard = False
-
-        def hear(part: bytes) -> None:
-            nonlocal heard
-            assert listener is not None
-            now = listener.feed(part)
-            if now:
-                heard = True
-                parts.put_nowait(now)
-
+        errors to the client, with the reason; the run itself learns of a journal's at its next word to it."""
         try:
             return await self._asked(holder, inbound, speaks, again, hear)
         except Exhausted as error:
             if error.caps.when_exceeded == "pause":
                 holder.exhausted = str(error)
             return _Ended(wrong=(Wrong.BUDGET, f"Penstock's budget is used up: {error}"))
-        except OperatorError as error:
+        except Unbounded as error:
             return _Ended(wrong=(Wrong.BUDGET, f"Penstock does not send this: {error}"))
-        finally:
-            if heard:
-                parts.put_nowait(None)
+        except PenstockError as error:
+            return _Ended(wrong=(Wrong.INTERNAL, f"Penstock cannot go on: {error}"))
 
-    async def _asked(self, holder: Holder, inbound: Inbound, speaks: Speaks, again: bool, hear: Any) -> _Ended:
+    async def _asked(self, holder: Holder, inbound: Inbound, speaks: Speaks, again: bool, hear: Hear | None) -> _Ended:
         if inbound.kind is Kind.MODELS and self._upstreams.only_named(inbound.protocol):
             found = listed(inbound, [*self._upstreams.named])
             return _Ended(found, (Wrong.NOT_FOUND, f"the workflow names no model for {inbound.path}"))
@@ -167,9 +135,7 @@ class Relaying:
         if isinstance(models, _Ended):
             return models
         ended = _Ended(wrong=(Wrong.UNREACHABLE, "no model can be asked"))
-        number = holder.sample(
-            hashlib.sha256(canonical(identity(inbound, Outbound(inbound.raw, inbound.body)))).digest(), again
-        )
+        number = holder.sample(_spelled(inbound), again)
         for place, model in enumerate(models):
             lack = self._upstreams.lack(model)
             if lack is not None:
@@ -203,7 +169,7 @@ class Relaying:
         return tuple(model for model in models if is_local(model, self._upstreams.endpoint(model).url))
 
     async def _relayed(
-        self, holder: Holder, inbound: Inbound, speaks: Speaks, model: Model, number: int, hear: Any
+        self, holder: Holder, inbound: Inbound, speaks: Speaks, model: Model, number: int, hear: Hear | None
     ) -> tuple[_Ended, bool]:
         """The call in its own words; and whether the next model is to be asked."""
         endpoint = self._upstreams.endpoint(model)
@@ -214,18 +180,21 @@ class Relaying:
         way, words = passing(inbound, speaks, model, endpoint, sent, hear)
         way = replace(way, request=replace(way.request, sample=number))
         asked = await self._client.relay(way, self._whose(holder), self._manner(holder, inbound))
-        if inbound.kind is not Kind.MODELS:  # a list of models costs nothing, and is no call of a model
+        if not is_free(inbound):
             self._charge(holder, model, asked)
         answer = asked.answer or words.answer
         if answer is not None and (isinstance(asked.result, Reply) or inbound.kind is Kind.OTHER):
-            return _Ended(_told(inbound, speaks, self._restored(answer), asked)), False
+            restore = restored_lines if inbound.asked.stream else restored
+            whole = replace(answer, body=self._restored(restore, answer.body))
+            return _Ended(_told(inbound, speaks, whole, asked)), False
         assert isinstance(asked.result, Fault)
         if answer is not None and answer.status >= 300:
-            return _Ended(Told(answer.status, _passed_headers(answer), answer.body)), asked.result.cls in _TRIED_NEXT
+            told = Told(answer.status, (*_passed_headers(answer), *NO_RETRY), answer.body)
+            return _Ended(told), asked.result.cls in _TRIED_NEXT
         return _Ended(wrong=_wrong(asked.result)), asked.result.cls in _TRIED_NEXT
 
     async def _translated(
-        self, holder: Holder, inbound: Inbound, speaks: Speaks, model: Model, number: int, hear: Any
+        self, holder: Holder, inbound: Inbound, speaks: Speaks, model: Model, number: int, hear: Hear | None
     ) -> tuple[_Ended, bool]:
         """The call in the words of another provider; and whether the next model is to be asked."""
         if not inbound.metered:
@@ -237,7 +206,8 @@ class Relaying:
             return _Ended(wrong=(Wrong.BAD_REQUEST, why)), True
         request = translated.request(model, number)
         endpoint = self._upstreams.endpoint(model)
-        asked = await self._client.ask(request, self._whose(holder), self._manner(holder, inbound), endpoint)
+        whose, manner = self._whose(holder), self._manner(holder, inbound)
+        asked = await self._client.ask(request, whose, manner, endpoint, judged_here=False)
         self._charge(holder, model, asked)
         if isinstance(asked.result, Fault):
             return _Ended(wrong=_wrong(asked.result)), asked.result.cls in _TRIED_NEXT
@@ -245,19 +215,17 @@ class Relaying:
 
     def _spoken(self, inbound: Inbound, speaks: Speaks, translated: Translated, reply: Reply) -> Told:
         stamp = Stamp(secrets.token_hex(12), self._clock.now())
-        if self._guards.masker is not None:
-            reply = replace(reply, text=self._guards.masker.restored(reply.text))
+        reply = replace(reply, text=restored(reply.text, self._guards.masker))
         if inbound.asked.stream:
             return Told(200, _stream_headers(inbound), b"".join(speaks.stream(inbound, translated, reply, stamp)))
         return Told(200, _JSON, speaks.say(inbound, translated, reply, stamp))
 
-    def _restored(self, answer: Answer) -> Answer:
-        """The answer on its way into the command that asked: its own secrets in the place of their masks."""
+    def _restored(self, restore: Callable[[str, Masker | None], str], body: bytes) -> bytes:
+        """What is on its way into the command that asked: its own secrets in the place of their masks."""
         masker = self._guards.masker
         if masker is None:
-            return answer
-        body = masker.restored(answer.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-        return replace(answer, body=body)
+            return body
+        return restore(body.decode("utf-8", "surrogateescape"), masker).encode("utf-8", "surrogateescape")
 
     def _whose(self, holder: Holder) -> Whose:
         return Whose(holder.task_number, holder.attempt, "script", holder.step_id)
@@ -270,6 +238,53 @@ class Relaying:
         holder.calls += asked.calls
         if isinstance(asked.result, Reply):
             holder.model = asked.result.served if model.provider == "sim" else model.name
+
+
+class _Stream:
+    """The parts of a response on their way from who hears it to who passes it on; None after the last."""
+
+    __slots__ = ("_listener", "_restored", "parts")
+
+    def __init__(self, listener: Listener, restored: Callable[[bytes], bytes]) -> None:
+        self._listener = listener
+        self._restored = restored
+        self.parts: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    def hear(self, part: bytes) -> None:
+        """What of it the client is to have now is there."""
+        now = self._listener.feed(part)
+        if now:
+            self.parts.put_nowait(self._restored(now))
+
+    def rest(self) -> bytes:
+        """What the client is still to have when nothing more comes."""
+        return self._restored(self._listener.end())
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self.parts.put_nowait(None)
+
+
+async def _heard(
+    first: bytes, stream: _Stream, going: asyncio.Task[_Ended], speaks: Speaks
+) -> AsyncGenerator[bytes, None]:
+    """The parts as they come; the last one when the whole is in the journal."""
+    part: bytes | None = first
+    while part is not None:
+        yield part
+        part = await stream.parts.get()
+    ended = going.result()
+    rest = stream.rest()
+    if rest:
+        yield rest
+    if ended.wrong is not None:
+        yield speaks.broken(*ended.wrong)
+
+
+def _spelled(inbound: Inbound) -> bytes:
+    """What tells the calls of one attempt apart: the client's own bytes, which it repeats where it means the same."""
+    told = (inbound.protocol, inbound.method, inbound.path, inbound.query, *map(repr, inbound.variant))
+    return hashlib.sha256("\n".join(told).encode() + b"\n" + inbound.raw).digest()
 
 
 def _said(ended: _Ended, speaks: Speaks) -> Told:
@@ -290,7 +305,7 @@ def _told(inbound: Inbound, speaks: Speaks, answer: Answer, asked: Asked) -> Tol
 
 
 def _passed_headers(answer: Answer) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in answer.headers if name not in ("date", "content-length"))
+    return tuple((name, value) for name, value in answer.headers if name not in _NOT_PASSED)
 
 
 def _stream_headers(inbound: Inbound) -> tuple[tuple[str, str], ...]:

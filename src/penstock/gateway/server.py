@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from penstock.core.errors import PenstockError
-from penstock.gateway.listening import HOST
+from penstock.gateway.listening import BACKLOG, HOST
 from penstock.gateway.passes import PREFIX, Holder, Passes
 from penstock.gateway.protocols.calls import is_retry, read, route
 from penstock.gateway.protocols.shape import Told, Wrong
@@ -24,6 +23,8 @@ from penstock.gateway.relaying import Live, Relaying
 
 MOST_BYTES = 64 * 2**20
 """The longest request: a prompt with pictures in it has some megabytes."""
+CLOSING_S = 1.0
+"""How long the last answers may take to be fetched when the run is over."""
 
 _OUR_NAMES = frozenset({HOST, "localhost"})
 _IN_HEADERS = ("authorization", "x-api-key", "api-key")
@@ -57,9 +58,9 @@ class Server:
     async def start(self, listening: socket.socket) -> None:
         """The socket is served."""
         server = web.Server(self._handle, request_factory=_request, access_log=None)
-        self._runner = web.ServerRunner(server, handle_signals=False)
+        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=CLOSING_S)
         await self._runner.setup()
-        await web.SockSite(self._runner, listening, shutdown_timeout=1.0).start()
+        await web.SockSite(self._runner, listening, backlog=BACKLOG).start()
 
     async def close(self) -> None:
         """Nobody is served any more; what was in flight has been kept."""
@@ -82,12 +83,11 @@ class Server:
         except web.HTTPRequestEntityTooLarge:
             speaks = route(request.method, path, headers, in_path).speaks
             return _whole(speaks.error(Wrong.TOO_LARGE, f"a request may have {MOST_BYTES >> 20} MiB"))
+        except ConnectionError:
+            return web.Response(status=400)  # it went away before it had asked, and nobody hears this
         query = request.rel_url.raw_query_string
         inbound, speaks = read(request.method, path, query, headers, raw, in_path)
-        try:
-            found = await self._relaying.answer(caller.holder, inbound, speaks, is_retry(headers))
-        except PenstockError as error:
-            return _whole(speaks.error(Wrong.INTERNAL, f"Penstock cannot go on: {error}"))
+        found = await self._relaying.answer(caller.holder, inbound, speaks, is_retry(headers))
         return _whole(found) if isinstance(found, Told) else await _streamed(request, found)
 
     def _caller(self, path: str, headers: Mapping[str, str]) -> _Caller:

@@ -9,22 +9,19 @@ later item's.
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.core.canon import compact, parse
 from penstock.core.work import Item, Task
 from penstock.kinds.tools import Tools
+from penstock.rules.restoring import restored
 from penstock.rules.secrets import Masker
 
 TAIL_BYTES, TAIL_LINES = 4096, 20
 CHUNK = 1 << 16
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-_ESCAPED_MASK = re.compile(r"[A-Z]+-\w+\.json-[0-9a-f]{10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +94,6 @@ def tail(path: str, masker: Masker | None) -> str:
     return "\n".join(shown.decode("utf-8", "replace").rstrip().splitlines()[-TAIL_LINES:])
 
 
-def restored(text: str, masker: Masker | None) -> str:
-    """The text as a command gets it: with the secrets that a step above has left masks of.
-
-    How the secret was spelled there does not matter, but what the text is here: in JSON it is escaped, else it is not.
-    """
-    if masker is None:
-        return text
-    exact = masker.restored(text)
-    value = None if exact == text else _json(text)
-    if isinstance(value, (dict, list, str)):
-        meant = _restored_value(value, masker)
-        return exact if _json(exact) == meant else compact(meant)
-    return masker.restored(_ESCAPED_MASK.sub(lambda found: _unescaped(found.group(), masker), text))
-
-
 def keep_stderr(files: PrivateFiles, item: Item, number: int, kept: Path, masker: Masker | None) -> None:
     """What an item's command said is at the end of its step's file, after a line that tells whose words they are."""
     if not size(files.stderr):
@@ -165,33 +147,6 @@ def _restored_bytes(text: bytes, masker: Masker | None) -> bytes:
     if masker is None:
         return text
     return restored(text.decode("utf-8", "surrogateescape"), masker).encode("utf-8", "surrogateescape")
-
-
-def _json(text: str) -> object:
-    """The value of a JSON text; None if it is none."""
-    try:
-        return parse(text)
-    except ValueError:
-        return None
-
-
-def _restored_value(value: object, masker: Masker) -> object:
-    if isinstance(value, str):
-        return restored(value, masker)
-    if isinstance(value, dict):
-        return {restored(name, masker): _restored_value(inner, masker) for name, inner in value.items()}
-    return [_restored_value(inner, masker) for inner in value] if isinstance(value, list) else value
-
-
-def _unescaped(mask: str, masker: Masker) -> str:
-    """The secret itself, of which JSON's spelling was masked; the mask, if what stood there is not known."""
-    said = masker.restored(mask)
-    try:
-        while said != mask and _ESCAPED_MASK.fullmatch(masker.text(said)):
-            said = json.loads(f'"{said}"', strict=False)
-    except ValueError:
-        return mask
-    return said
 
 
 def _write_item(path: str, item: bytes) -> None:

@@ -22,12 +22,12 @@ from penstock.kinds.private_files import (
     keep_stderr,
     prepare,
     read,
-    restored,
     size,
     tail,
 )
 from penstock.kinds.shell_process import GRACE_S, Exit, Streams, run
 from penstock.kinds.tools import Tools
+from penstock.rules.restoring import restored
 from penstock.store.layout import move
 from penstock.store.targets import digest_of, written
 

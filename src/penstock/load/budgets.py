@@ -142,12 +142,10 @@ def budget(fields: Fields) -> Caps | None:
 
 
 def note_of_a_command(fields: Fields) -> None:
-    """A `run` step's budget counts nothing yet, which is worth a word."""
+    """The budget of a `run` step that keeps away from the gateway counts nothing, which is worth a word."""
     key = fields.mapping.key("budget")
     if key and fields.node("budget"):
-        what = (
-            "`budget` counts model calls that Penstock makes, and a `run` step makes none: nothing is counted here yet"
-        )
+        what = "`budget` counts model calls that go through Penstock, and with `gateway: off` none does"
         fields.findings.note(key, what, "`timeout` limits how long a command takes")
 
 

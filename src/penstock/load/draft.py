@@ -111,7 +111,8 @@ def draft(node: tree.Mapping, step_id: str, around: Surroundings, findings: Find
         return _asking(kind, step, fields, variables, around)
     spelling, script = _script(fields, variables, said.interpreter, around.folder)
     step = replace(step, spec=Shell(script or _NO_SCRIPT, said.interpreter))
-    note_of_a_command(fields)
+    if not step.gateway:
+        note_of_a_command(fields)
     _judge_cache(step, script, fields, spelling)
     inputs = located(fields, "inputs", variables, around.folder)
     texts = of_script(script, spelling, findings.document) if script and spelling else ()

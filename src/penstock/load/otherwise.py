@@ -20,9 +20,7 @@ def otherwise_of(fields: Fields) -> tuple[str | int, ...]:
         return ()
     for kind in ("verify", "route", "approve"):
         if fields.mapping.get(kind) is not None:
-            findings.wrong(
-                scalar, f"a `{kind}` step makes no records that `else` could stand for", "remove it"
-            )
+            findings.wrong(scalar, f"a `{kind}` step makes no records that `else` could stand for", "remove it")
             return ()
     path = path_of(scalar.text)
     if not path:

@@ -46,7 +46,7 @@ KEY_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """Which task of which step asks, in which attempt of its loop (from 1), and what for: `answer` or `judge`."""
+    """Which task of which step asks, in which attempt of its loop (from 1), and what for (`Intent.purpose`)."""
 
     task_number: int
     attempt: int
@@ -142,15 +142,27 @@ class Client:
         """Where the model is asked: its server's address, or `sim:` or `python:`."""
         return self._endpoints[model.name].url
 
-    async def ask(self, request: Request, whose: Whose, manner: Manner, endpoint: Endpoint | None = None) -> Asked:
+    async def ask(
+        self,
+        request: Request,
+        whose: Whose,
+        manner: Manner,
+        endpoint: Endpoint | None = None,
+        judged_here: bool = True,
+    ) -> Asked:
         """The reply, or why there is none. Raises what the journal does (the run cannot go on then), and Exhausted
-        where a budget has no room for the call. `endpoint` is where a model is that is none of those at hand."""
+        where a budget has no room for the call. `endpoint` is where a model is that is none of those at hand.
+
+        Where nobody holds an old answer against today's schema (`judged_here` false), the schema tells requests apart.
+        """
         endpoint = endpoint or self._endpoints[request.model.name]
         concealed = self._guards.concealed(request, endpoint, manner.mask)
         if isinstance(concealed, Fault):
             return Asked(concealed, bytes(32))
         adapter = ADAPTERS[concealed.model.provider]
         key = fingerprint(concealed, endpoint)
+        if not judged_here and concealed.schema is not None:
+            key = hashlib.sha256(key + canonical(concealed.schema)).digest()
         return await self._answered(_Question(concealed, adapter, endpoint, key, described(concealed)), whose, manner)
 
     async def relay(self, passing: Passing, whose: Whose, manner: Manner) -> Asked:

@@ -75,7 +75,8 @@ def read(
     protocol, endpoint, kind, speaks = route(method, path, headers, in_path)
     body = decode(raw) if raw and kind is not Kind.MODELS else None
     asked = speaks.asks(endpoint, body) if isinstance(body, dict) else _UNKNOWN
-    variant = tuple((name, headers[name]) for name in _VARIANTS if name in headers)
+    told = (*_VARIANTS, "content-type") if kind is Kind.OTHER else _VARIANTS  # an upload says how it is cut in parts
+    variant = tuple((name, headers[name]) for name in told if name in headers)
     return Inbound(protocol, endpoint, kind, method, path, query, raw, body, asked, variant), speaks
 
 
