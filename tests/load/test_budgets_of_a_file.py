@@ -104,13 +104,14 @@ def test_seconds_are_a_number_or_a_duration(written: str, seconds: float) -> Non
     assert caps_of(f"{{seconds: {written}}}").seconds == seconds
 
 
-def test_a_budget_of_a_command_is_kept_and_noted(loaded: Load) -> None:
+def test_a_budget_of_a_command_counts_what_it_asks_and_is_noted_where_nothing_is_seen_of_that(loaded: Load) -> None:
     workflow = loaded("name: x\nsteps: [{id: a, run: echo, budget: {calls: 3}}]")
     caps = workflow.step("a").budget
     assert caps is not None
     assert caps.calls == 3
-    (note,) = workflow.notes
-    assert "nothing is counted here yet" in note.message
+    assert workflow.notes == ()
+    (note,) = loaded("name: x\nsteps: [{id: a, run: echo, budget: {calls: 3}, gateway: off}]").notes
+    assert "with `gateway: off` none does" in note.message
     assert note.place is not None
     assert note.place.column == 28
 
