@@ -96,7 +96,7 @@ def test_a_rejected_run_ends_rejected_and_applies_nothing(tmp_path: Path) -> Non
     assert [flow.state(step) for step in ("sign_off", "apply", "tell")] == ["rejected", "blocked", "blocked"]
     assert not (tmp_path / "applied").exists()
     assert not (tmp_path / "fixtures" / "failures" / "sign_off").exists()
-    with pytest.raises(UsageError, match="has rejected: there is nothing to resume"):
+    with pytest.raises(UsageError, match="was rejected: there is nothing to resume"):
         flow.resume()
 
 
@@ -144,8 +144,9 @@ def test_words_that_name_nothing_that_was_asked_are_refused(tmp_path: Path) -> N
     assert refused(flow, "nosuch") == "no run is called nosuch"
     with pytest.raises(UsageError, match="a decision needs a name"):
         deciding.decide(tmp_path, (), True, " \n")
-    with pytest.raises(UsageError, match="a decision needs a name"):
-        deciding.decide(tmp_path, (), True, "lead\x1b[2J")
+    for name, said in (("lead\x1b[2J", r"the name holds U\+001B"), ("l" * 5000, "the name has 5,000 characters")):
+        with pytest.raises(UsageError, match=said):
+            deciding.decide(tmp_path, (), True, name)
     deciding.decide(tmp_path, ("sign_off",), True, "lead")
 
 
@@ -264,7 +265,7 @@ def asked(flow: Flow) -> list[object]:
 NOTIFY = '      notify: echo "$PENSTOCK_RUN_ID $PENSTOCK_STEP $PENSTOCK_MESSAGE" >> notified; exit $STATUS\n'
 
 
-@pytest.mark.parametrize(("status", "said"), [("0", None), ("7", "sign_off's `notify` ended with status 7: ")])
+@pytest.mark.parametrize(("status", "said"), [("0", None), ("7", "sign_off's `notify` ended with status 7")])
 def test_the_command_that_tells_a_person_is_run_once(tmp_path: Path, status: str, said: str | None) -> None:
     flow = Flow(tmp_path, STEPS.replace("      show: [", f"{NOTIFY}      show: [").replace("$STATUS", status))
     listener = MemoryListener()
@@ -287,6 +288,7 @@ def test_the_summary_tells_what_follows_and_what_is_at_risk(tmp_path: Path) -> N
             },
             {"step": "tell", "kind": "run", "text": ["echo told >> told"], "more_lines": 0},
         ],
+        "ended": [],
         "rates": [
             {
                 "step": "judge",
@@ -356,7 +358,7 @@ steps:
 
 PRINTED = """\
 sign_off of run RUN waits since TIME
-  Apply 2 changes, which is what this run found fit to be written to disk?
+  > Apply 2 changes, which is what this run found fit to be written to disk?
 
   would run   apply: echo "for {{outputs.sign_off.by}}" >> applied
               tell: echo told >> told

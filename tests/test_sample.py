@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import gzip
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from tests.flows import Flow, numbered
 from tests.model_asking import ANSWER, Asking
 from tests.model_server import ModelServer, Script
 from tests.sampled_flow import FILES, STREAM, each_once, explored, first_drawn, sampled
+from tests.terminal import Project
 
 ROWS, SIZE = 30, 8
 GATE = f'size: {SIZE}, require: "outputs.b.accept_rate >= 0.5"'
@@ -51,8 +54,8 @@ def test_after_a_sample_that_passes_the_rest_follows_and_each_row_is_done_once(t
     found = gate(made)
     assert (found.state, found.rejects, found.judged) == (GateState.PASSED, 0, SIZE)
     assert found.reason == (
-        "sample: 8 of 30 rows of rows.jsonl, k=0 rejected of n=8 judged, accept rate 1.000 (at least 0.688 with 95 %), "
-        "1.0 >= 0.5 → true: passed; 22 rows remained"
+        "sample: 8 of 30 rows of rows.jsonl, k=0 rejected of n=8 judged by b, "
+        "accept rate 1.000 (at least 0.688 with 95 %), 1.0 >= 0.5 → true: passed; 22 rows remained"
     )
 
 
@@ -135,14 +138,178 @@ def test_a_gate_that_fails_leaves_a_run_that_a_person_can_let_go_on(tmp_path: Pa
     assert made.resume(expand=True) is RunState.SUCCEEDED
     each_once(made)
     assert made.counts("b") == (ROWS - 6, 6, 0, 0)
-    assert gate(made).state is GateState.EXPANDED
+    found = gate(made)
+    assert (found.state, found.expanded_by) == (GateState.EXPANDED, getpass.getuser())
+    assert found.reason == reason
+    shown = Project(tmp_path).succeeds("status").out
+    assert f"{getpass.getuser()} let the rest follow all the same" in " ".join(shown.split())
+    told = json.loads(Project(tmp_path).succeeds("status", "--json").out)["gate"]
+    assert (told["state"], told["expanded_by"], told["step"]) == ("expanded", getpass.getuser(), "b")
+    assert (told["judged"], told["rejects"], told["lost"]) == (SIZE, 6, 0)
 
 
-def test_a_condition_without_an_answer_fails_the_run(tmp_path: Path) -> None:
-    made = sampled(tmp_path, f'size: {SIZE}, require: "outputs.told.words > 1"')
-    assert made.run() is RunState.FAILED
-    assert "sample.require: " in str(made.view().reason)
-    assert made.counts("b") == (SIZE, 0, 0, 0)
+def test_a_gate_that_asks_for_no_rate_tells_of_none(tmp_path: Path) -> None:
+    made = sampled(tmp_path, f'size: {SIZE}, require: "outputs.told.lines > 100"', rows=SIZE + 1)
+    assert made.run() is RunState.REJECTED
+    assert gate(made).reason == "sample: 8 of 9 rows of rows.jsonl, 8 > 100 → false: failed; 1 row remained"
+    told = json.loads(Project(tmp_path).succeeds("status", "--json").out)["gate"]
+    assert [told[key] for key in ("step", "judged", "rejects", "lost", "accept_rate_low", "expanded_by")] == [None] * 6
+
+
+@pytest.mark.parametrize(
+    ("require", "why"),
+    [("outputs.told.words > 1", "words"), ("outputs.b.accept_rate >= 0.5", "accept_rate")],
+)
+def test_a_gate_without_an_answer_stays_shut_and_says_why(require: str, why: str, tmp_path: Path) -> None:
+    made = sampled(
+        tmp_path, f'size: {SIZE}, require: "{require}"', STREAM.replace("max_failures: 100%", "where: no == 1")
+    )
+    made.write(
+        "workflow.yaml",
+        made.read("workflow.yaml").replace("no == 1", "item.n >= 0" if why == "words" else "item.n < 0"),
+    )
+    assert made.run() is RunState.REJECTED
+    found = gate(made)
+    assert found.state is GateState.FAILED
+    assert "failed because `require` has no answer: " in found.reason
+    assert why in found.reason.partition("no answer")[2]
+    assert made.view().reason == found.reason
+    assert made.resume() is RunState.REJECTED
+    made.resume(expand=True)
+    assert sum(made.counts("b")) == sum(made.counts("a")) == ROWS
+
+
+def test_a_gate_that_asks_for_the_rate_of_no_row_stays_shut(tmp_path: Path) -> None:
+    made = sampled(tmp_path, GATE, STREAM.partition("  - id: count")[0], rows=0)
+    assert made.run() is RunState.REJECTED
+    assert "k=0 rejected of n=0 judged by b, failed because `require` has no answer: " in gate(made).reason
+    assert made.resume(expand=True) is RunState.SUCCEEDED
+
+
+# --- rows that are lost on the way ---------------------------------------------------------------
+
+
+def lossy(folder: Path, sample: str, rows: int = 30, allowed: str = "0", branch: str = "") -> Flow:
+    """A flow whose step `a` fails two of three rows, so that `b` never sees them."""
+    steps = (
+        f"steps:\n  - id: a\n    foreach: rows.jsonl\n    max_failures: {allowed}\n"
+        "    run: bash note.sh a {{item.n}}\n"
+        f"  - id: b\n    foreach: steps.a{branch}\n    run: bash note.sh b {{{{item.n}}}}\n"
+    )
+    made = sampled(folder, sample, steps, rows)
+    made.write(
+        "note.sh", '[ "$1" = b ] || [ $(($2 % 3)) = 0 ] || { echo "$1$2" >> begun; exit 3; }\n' + made.read("note.sh")
+    )
+    return made
+
+
+def drawn_kept(rows: int, size: int) -> int:
+    """How many rows of such a sample come as far as `b`."""
+    return sum(n % 3 == 0 for n in first_drawn(rows, size))
+
+
+STRICT = 'size: 10, require: "outputs.b.accept_rate >= 0.9"'
+
+
+def test_a_gate_does_not_pass_on_what_is_left_of_a_sample_that_failed(tmp_path: Path) -> None:
+    made = lossy(tmp_path, STRICT)
+    kept = drawn_kept(30, 10)
+    assert made.run() is RunState.REJECTED
+    found = gate(made)
+    assert (found.state, found.judged, found.rejects, found.lost) == (GateState.FAILED, kept, 0, 10 - kept)
+    why = f"failed because step a failed: {10 - kept} of 10 items failed (0 allowed)"
+    assert f"n={kept} judged by b, {10 - kept} more failed before they came to it" in found.reason
+    assert f"{why}; 20 rows remained" in found.reason
+    assert (made.state("a"), made.state("b")) == ("failed", "blocked")
+    assert len(begun_rows(made, "a")) == 10
+    assert made.resume() is RunState.REJECTED
+    assert made.resume(expand=True) is RunState.FAILED
+    assert made.counts("a") == (10, 0, 20, 0)
+
+
+def test_a_gate_with_a_barrier_behind_what_failed_says_which_step_it_was(tmp_path: Path) -> None:
+    made = lossy(tmp_path, 'size: 10, require: "outputs.chk.score > 0.5"')
+    below = (
+        "  - id: chk\n    needs: [b]\n    run: printf '{\"score\":1}' > score.json\n    outputs: {chk: score.json}\n"
+    )
+    made.write("workflow.yaml", made.read("workflow.yaml") + below)
+    assert made.run() is RunState.REJECTED
+    found = gate(made)
+    assert "failed because step a failed: " in found.reason
+    assert found.counted is None
+    assert "judged" not in found.reason
+
+
+def test_a_gate_that_is_mended_is_asked_again(tmp_path: Path) -> None:
+    made = lossy(tmp_path, STRICT)
+    assert made.run() is RunState.REJECTED
+    made.write("note.sh", made.read("note.sh").partition("\n")[2])
+    assert made.resume(failed=True) is RunState.SUCCEEDED
+    assert gate(made).state is GateState.PASSED
+    assert made.counts("b") == (30, 0, 0, 0)
+
+
+@pytest.mark.parametrize("settled", ["stop", "expand"])
+def test_a_gate_that_is_sure_does_not_pass_over_a_step_that_failed(settled: str, tmp_path: Path) -> None:
+    made = lossy(tmp_path, f"{SURE}, on_inconclusive: {settled}", rows=100)
+    bad = first_drawn(100, 200)[0]
+    made.write("note.sh", made.read("note.sh").replace("$(($2 % 3)) = 0", f"$2 != {bad}"))
+    assert made.run() is RunState.REJECTED
+    found = gate(made)
+    assert (found.state, found.rejects, found.lost) == (GateState.FAILED, 1, 1)
+    assert found.evidence is not None
+    assert found.evidence >= (found.limit or 0)
+    assert re.search("needed: failed because step a failed: 1 of [0-9]+ items failed", found.reason)
+    assert "would have made it pass" not in found.reason
+    assert len(begun_rows(made, "a")) < 50
+
+
+@pytest.mark.parametrize("branch", ["", ".accepted"])
+def test_rows_that_failed_on_the_way_count_as_rejected_in_the_test(branch: str, tmp_path: Path) -> None:
+    made = lossy(tmp_path, SURE, 200, "100%", branch)
+    assert made.run() is RunState.REJECTED
+    found = gate(made)
+    assert found.rejects == found.lost > found.judged / 2
+    assert "evidence against it" in found.reason
+    assert f"judged by b ({found.lost} of them failed before they came to it)" in found.reason
+    assert len(begun_rows(made, "a")) < 100
+
+
+def test_rows_that_were_allowed_to_fail_on_the_way_are_told_of(tmp_path: Path) -> None:
+    made = lossy(tmp_path, STRICT, allowed="100%")
+    assert made.run() is RunState.SUCCEEDED
+    assert f"{10 - drawn_kept(30, 10)} more failed before they came to it, accept rate 1.000" in gate(made).reason
+
+
+def test_what_is_lost_in_the_rest_pauses_the_run(tmp_path: Path) -> None:
+    made = lossy(tmp_path, 'size: 40, require: "outputs.b.accept_rate >= 0.6", confidence: 0.9', 400, "100%")
+    drawn = first_drawn(400, 40)
+    alternatives = "|".join(map(str, drawn))
+    made.write(
+        "note.sh",
+        f'case "$1$2" in a*) case "$2" in {alternatives}) ;; *) echo "$1$2" >> begun; exit 3;; esac;; esac\n'
+        + made.read("note.sh").partition("\n")[2],
+    )
+    assert made.run() is RunState.WAITING
+    found = gate(made)
+    assert "the rest has shown" in found.reason
+    assert found.lost == found.rejects > 0
+    assert len(begun_rows(made, "a")) < 250
+    assert made.resume() is RunState.WAITING
+    assert made.resume(expand=True) is RunState.SUCCEEDED
+    assert made.counts("a") == (40, 0, 360, 0)
+
+
+def test_a_step_that_gave_up_is_not_excused_by_its_rate(tmp_path: Path) -> None:
+    steps = (
+        "steps:\n  - id: b\n    foreach: rows.jsonl\n    concurrency: 1\n    fail_fast: true\n"
+        "    run: bash note.sh b {{item.n}}\n"
+    )
+    made = sampled(tmp_path, STRICT.replace("10", "20"), steps)
+    made.write(f"bad-{first_drawn(30, 20)[12]}", "")
+    assert made.run() is RunState.REJECTED
+    assert "failed because step b failed: 1 of 20 items failed" in gate(made).reason
+    assert len(begun_rows(made, "b")) == 13
 
 
 def test_a_step_that_cannot_be_done_fails_the_run_before_the_gate(tmp_path: Path) -> None:
@@ -236,14 +403,14 @@ def test_rows_are_looked_at_in_sample_order_and_not_in_that_of_their_ends(tmp_pa
 
 def test_rows_that_are_left_out_above_hold_up_no_gate(tmp_path: Path) -> None:
     steps = (
-        "steps:\n  - id: a\n    foreach: rows.jsonl\n    max_failures: 100%\n    where: item.n % 5 != 0\n"
+        "steps:\n  - id: a\n    foreach: rows.jsonl\n    where: item.n % 5 != 0\n"
         "    run: bash note.sh a {{item.n}}\n"
         "  - id: b\n    foreach: steps.a.accepted\n    run: bash pass.sh {{item.n}}\n"
     )
     made = sampled(tmp_path, SURE, steps, rows=100)
     made.write("pass.sh", "printf '{\"n\":%s}\\n' $1\n")
     for n in range(1, 100, 3):
-        made.write(f"{'bad' if n % 2 else 'no'}-{n}", "")
+        made.write(f"no-{n}", "")
     assert made.run() is RunState.SUCCEEDED
     found = gate(made)
     assert (found.state, found.rejects) == (GateState.PASSED, 0)
@@ -269,6 +436,18 @@ def test_a_sample_that_proves_neither_fails_closed(tmp_path: Path) -> None:
     assert f"about {found.more_rows:,} more rows, all accepted, would have made it pass" in found.reason
     assert made.resume(expand=True) is RunState.SUCCEEDED
     each_once(made)
+
+
+@pytest.mark.parametrize(("rows", "there"), [(12, "only 4 rows remain"), (9, "only 1 row remains")])
+def test_rows_that_are_not_there_would_not_have_made_it_pass(rows: int, there: str, tmp_path: Path) -> None:
+    scarce = f'size: {SIZE}, require: "outputs.b.accept_rate >= 0.9", confidence: 0.95'
+    made = sampled(
+        tmp_path, scarce, STREAM.replace("foreach: steps.a", "where: item.n >= 0\n    foreach: steps.a"), rows
+    )
+    assert made.run() is RunState.REJECTED
+    found = gate(made)
+    assert (found.state, found.more_rows) == (GateState.INCONCLUSIVE, None)
+    assert f"more rows, all accepted, would have been needed, and {there}" in found.reason
 
 
 def test_a_sample_that_proves_neither_may_let_the_rest_follow(tmp_path: Path) -> None:
@@ -319,6 +498,14 @@ def test_exploring_tries_some_rows_and_leaves_out_what_acts_on_the_whole(tmp_pat
     (tmp_path / "begun").unlink()
     assert made.run() is RunState.SUCCEEDED
     each_once(made)
+
+
+def test_a_single_step_says_that_no_gate_is_asked(tmp_path: Path) -> None:
+    made = sampled(tmp_path, GATE, "steps:\n  - id: b\n    foreach: rows.jsonl\n    run: bash note.sh b {{item.n}}\n")
+    listener = MemoryListener()
+    assert running.run(made.folder, Options(only="b"), listener).state is RunState.SUCCEEDED
+    assert "its `sample` is not asked: --only runs one step" in listener.notes
+    assert made.counts("b") == (ROWS, 0, 0, 0)
 
 
 def test_a_sample_and_a_single_step_do_not_go_together(tmp_path: Path) -> None:

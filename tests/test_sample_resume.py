@@ -175,6 +175,59 @@ def test_a_stream_that_changes_under_its_sample_is_refused(tmp_path: Path) -> No
     assert made.resume() is RunState.SUCCEEDED
 
 
+def test_a_stream_that_changes_after_its_gate_shut_can_follow_with_a_persons_word(tmp_path: Path) -> None:
+    made = sampled(tmp_path, GATES[STREAM].replace("0.2", "0.9"), rows=ROWS)
+    order = first_drawn(ROWS, SIZE, seed=4)
+    made.write(f"no-{order[0]}", "")
+    assert made.run() is RunState.REJECTED
+    gone = order[1]
+    kept = [n for n in range(ROWS) if n != gone]
+    made.rows(numbered(100, *kept))
+    for asked in ({}, {"reread": True}, {"failed": True}):
+        with pytest.raises(OperatorError, match="changed since the sample was drawn") as refused:
+            made.resume(**asked)
+        assert "resume --expand --reread" in str(refused.value.help)
+    with pytest.raises(OperatorError, match="has changed since step a began") as changed:
+        made.resume(expand=True)
+    assert "resume --expand --reread" in str(changed.value.help)
+    assert made.resume(expand=True, reread=True) is RunState.SUCCEEDED
+    again = Counter(made.begun())
+    assert {again[f"{name}{n}"] for name in "ab" for n in order} == {1}
+    assert [line["record"] for line in made.lines("b")] == [
+        {"ok": False, "n": n} if n == order[0] else {"n": n} for n in (100, *kept)
+    ]
+    assert made.counts("a") == (ROWS - 1, 1, 0, 0)
+
+
+@pytest.mark.parametrize("after", [-1, 4, 30])
+def test_files_made_of_a_stream_that_changed_after_its_gate_shut_are_made_anew(after: int, tmp_path: Path) -> None:
+    rows = numbered(100, *range(1, ROWS))
+    whole, made = sampled(tmp_path / "whole", "", FILES, ROWS), sampled(tmp_path / "made", GATES[FILES], FILES, ROWS)
+    made.write("workflow.yaml", made.read("workflow.yaml").replace("0.2", "1.1"))
+    assert made.run() is RunState.REJECTED
+    for each in (whole, made):
+        each.rows(rows)
+    assert whole.run() is RunState.SUCCEEDED
+    ended = made.resume(expand=True, reread=True, stop_after=after)
+    assert ended is RunState.SUCCEEDED or made.resume() is RunState.SUCCEEDED
+    assert {key: left(made)[key] for key in ("states", "lines")} == {
+        key: left(whole)[key] for key in ("states", "lines")
+    }
+    assert made.read("logs/below.jsonl") == whole.read("logs/below.jsonl")
+    begun = Counter(made.begun())
+    assert {n: begun[f"g{n}"] for n in (100, *range(1, ROWS)) if begun[f"g{n}"] != 1 and after == -1} == {}
+    assert "no problems" in Project(made.folder).succeeds("doctor").out
+
+
+@pytest.mark.parametrize("after", [30, 40])
+def test_what_streams_from_a_step_that_is_done_again_is_done_again(after: int, tmp_path: Path) -> None:
+    made = sampled(tmp_path, "", FILES, ROWS)
+    assert made.run(stop_after=after) is None
+    made.rows(numbered(100, *range(1, ROWS)))
+    assert made.resume(reread=True) is RunState.SUCCEEDED
+    assert made.records("below") == numbered(100, *range(1, ROWS))
+
+
 def test_a_stream_that_grows_after_its_gate_can_be_read_anew(tmp_path: Path) -> None:
     made = sampled(tmp_path, GATES[STREAM], rows=ROWS)
     assert made.run(stop_after=2 * SIZE + 4) is None

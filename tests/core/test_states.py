@@ -10,9 +10,9 @@ from penstock.core.errors import BugError
 from penstock.core.states import ENDED, STEP_MOVES, RunState, StepState, exit_status, move
 
 ALLOWED = {
-    "pending": "running skipped failed blocked cancelled",
+    "pending": "running waiting skipped failed blocked cancelled",
     "running": "waiting succeeded failed rejected blocked cancelled",
-    "waiting": "running succeeded rejected cancelled",
+    "waiting": "running succeeded rejected failed cancelled",
 }
 MOVES = {(now, to) for now, words in ALLOWED.items() for to in words.split()}
 

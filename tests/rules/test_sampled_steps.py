@@ -63,18 +63,24 @@ def workflow(tmp_path: Path) -> Workflow:
 @pytest.mark.parametrize(
     ("require", "active", "counted"),
     [
+        ("outputs.told.n > 1", {"prepare", "draft", "check", "count"}, None),
+        ("outputs.words.total > 1", {"words"}, None),
+        ("outputs.told.n > 1 and outputs.draft.accept_rate > 0.5", {"prepare", "draft", "check", "count"}, None),
+        ("outputs.words.accept_rate > 0.5 and outputs.draft.accept_rate > 0.5", {"prepare", "draft", "words"}, None),
         ("outputs.draft.accept_rate > 0.5", {"prepare", "draft"}, "draft"),
-        ("outputs.told.n > 1", {"prepare", "draft", "check", "count"}, "check"),
-        ("outputs.told.n > 1 and steps.draft.total > 3", {"prepare", "draft", "check", "count"}, "draft"),
-        ("outputs.words.accept_rate > 0.5", {"words"}, "words"),
+        ("outputs.words.accept_rate_low > 0.5 and outputs.words.total > 1", {"words"}, "words"),
+        ("steps.words.accept_rate > 0.5 and env.ON == 'yes'", {"words"}, "words"),
     ],
 )
 def test_a_sample_goes_through_what_its_condition_needs(
-    require: str, active: set[str], counted: str, workflow: Workflow
+    require: str, active: set[str], counted: str | None, workflow: Workflow
 ) -> None:
     found = outline(workflow, Sample(5, require=require))
     assert set(found.active) == active
     assert found.counted == counted
+    assert found.asked == {
+        name for name in ("draft", "count", "words") if f".{'told' if name == 'count' else name}." in require
+    }
 
 
 def test_rows_are_drawn_from_what_no_step_with_rows_wrote(workflow: Workflow) -> None:

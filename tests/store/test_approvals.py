@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import sqlite3
 import threading
@@ -90,7 +91,8 @@ def test_what_is_asked_is_kept_as_it_was_asked(room: Room) -> None:
     )
     row = room.journal.database.one("step_by_no", (room.steps["a"],))
     assert row is not None
-    assert (row["state"], row["reason"], row["started_at"]) == ("waiting", approvals.WAITS, room.clock.at)
+    waits = "waits for a person's word (until 2033-05-18T03:33:20.000Z)"
+    assert (row["state"], row["reason"], row["started_at"]) == ("waiting", waits, room.clock.at)
 
 
 def test_the_first_word_stands_and_the_second_is_told_of_it(room: Room) -> None:
@@ -101,6 +103,19 @@ def test_the_first_word_stands_and_the_second_is_told_of_it(room: Room) -> None:
     room.clock.at += 5
     assert room.decide(asked, Word(False, "ops", approvals.PERSON, None, 0.0, b"digest")) == (first, False)
     assert approvals.newest(room.journal.database, room.steps["a"]) == (asked, first)
+
+
+@pytest.mark.parametrize("who", ["person", "timer"])
+def test_a_step_whose_word_is_there_no_longer_says_that_it_waits_for_it(room: Room, who: str) -> None:
+    asked = room.ask(DEADLINE)
+    if who == "timer":
+        room.clock.at = DEADLINE
+        approvals.expire(room.journal.database, room.clock, asked)
+    else:
+        room.decide(asked, yes())
+    row = room.journal.database.one("step_by_no", (room.steps["a"],))
+    assert row is not None
+    assert (row["state"], row["reason"]) == ("waiting", "decided, `penstock resume` goes on")
 
 
 def test_a_word_at_the_deadline_is_too_late_and_the_timer_has_rejected(room: Room) -> None:
@@ -234,6 +249,94 @@ def test_a_folder_is_known_by_the_names_and_contents_below_it(room: Room) -> Non
     renamed = seen(room, "out")
     (folder / "deep" / "c").write_text("3")
     assert len({before, renamed, seen(room, "out")}) == 3
+
+
+def linked(room: Room) -> Path:
+    """A folder `out` with a link `current` to a folder beside it."""
+    for name in ("rel1", "rel2"):
+        (room.layout.folder / name).mkdir()
+        (room.layout.folder / name / "page").write_text("same")
+    out = room.layout.folder / "out"
+    out.mkdir()
+    (out / "current").symlink_to("../rel1")
+    return out
+
+
+def test_a_link_in_a_folder_that_is_pointed_elsewhere_has_changed(room: Room) -> None:
+    out = linked(room)
+    before = seen(room, "out")
+    (out / "current").unlink()
+    (out / "current").symlink_to("../rel2")
+    assert seen(room, "out") != before
+
+
+def test_what_a_link_in_a_folder_leads_to_is_part_of_it(room: Room) -> None:
+    out = linked(room)
+    (out / "page").symlink_to("../rel2/page")
+    states = [seen(room, "out")]
+    for file in ("rel1/page", "rel2/page"):
+        (room.layout.folder / file).write_text("other")
+        states.append(seen(room, "out"))
+    (room.layout.folder / "rel1" / "more").touch()
+    (out / "nowhere").symlink_to("no/such")
+    states.append(seen(room, "out"))
+    (out / "nowhere").unlink()
+    (out / "nowhere").symlink_to("no/such/either")
+    states.append(seen(room, "out"))
+    assert len(set(states)) == len(states)
+
+
+def test_links_in_a_circle_have_an_end(room: Room) -> None:
+    out = linked(room)
+    (out / "up").symlink_to("..")
+    (out / "self").symlink_to("self")
+    (room.layout.folder / "rel1" / "back").symlink_to("../out")
+    before = seen(room, "out")
+    assert seen(room, "out") == before
+    (room.layout.folder / "rel2" / "page").write_text("other")
+    assert seen(room, "out") != before
+
+
+def test_a_link_that_leads_to_too_much_is_refused(room: Room) -> None:
+    linked(room)
+    for number in range(shown.MOST_LINKED):
+        (room.layout.folder / "rel1" / str(number)).symlink_to("page")
+    assert seen(room, "rel1")[0].size_bytes == 4 * (shown.MOST_LINKED + 1)
+    with pytest.raises(OSError, match="links lead to more than 10,000 files"):
+        seen(room, "out")
+
+
+def test_penstocks_own_folder_is_no_part_of_what_is_shown(room: Room) -> None:
+    (room.layout.folder / "x").write_text("1")
+    (room.layout.folder / "own").symlink_to(".penstock")
+    (room.layout.folder / "journal").symlink_to(".penstock/more")
+    before = seen(room, ".")
+    (room.layout.folder / ".penstock" / "more").write_text("2")
+    assert seen(room, ".") == before
+    (room.layout.folder / "x").write_text("2")
+    assert seen(room, ".") != before
+
+
+def test_a_pipe_in_a_folder_is_known_as_one(room: Room) -> None:
+    out = linked(room)
+    states = [seen(room, "out")]
+    os.mkfifo(out / "pipe")
+    states.append(seen(room, "out"))
+    (out / "pipe").unlink()
+    (out / "pipe").touch()
+    states.append(seen(room, "out"))
+    assert len(set(states)) == 3
+
+
+def test_what_cannot_be_read_any_more_has_changed(room: Room) -> None:
+    out = linked(room)
+    asked = replace(room.ask(), shown=seen(room, "out"))
+    folder, numbers = room.layout.folder, room.steps
+    assert shown.changes(room.journal.database, folder, numbers, asked) == []
+    (out / "current").unlink()
+    (out / "current").symlink_to("x" * 300)
+    (told,) = shown.changes(room.journal.database, folder, numbers, asked)
+    assert told.endswith("out/current: File name too long")
 
 
 def test_a_folder_whose_files_swap_their_contents_has_changed(room: Room) -> None:
