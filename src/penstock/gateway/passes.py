@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.core.calls import Call
 from penstock.core.seams import Pass
@@ -113,6 +113,8 @@ class Passes:
         if not holder.calls and not holder.flying:
             return Passed(None, holder.exhausted)
         bill = bill_of(holder.calls, holder.model)
+        if holder.flying:  # what those will have cost is not known yet
+            bill = replace(bill, cost_micros=None, sent=bill.sent + len(holder.flying))
         return Passed(bill, holder.exhausted)
 
 

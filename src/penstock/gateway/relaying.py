@@ -50,6 +50,9 @@ from penstock.rules.worst_case import Unbounded
 TIMEOUT_S = 600.0
 """How long one send may take where the step says nothing: what the providers' own clients wait."""
 
+LAST_S = 10.0
+"""How long a run that ends waits for calls whose commands have died."""
+
 _JSON = (("content-type", "application/json"),)
 _NOT_PASSED = ("date", "content-length", "x-should-retry")
 _TRIED_NEXT = frozenset({FaultClass.TRANSPORT, FaultClass.DENIED, FaultClass.REFUSED, FaultClass.OVERFLOW})
@@ -96,9 +99,13 @@ class Relaying:
         return Live(_stream_headers(inbound), _heard(first, stream, going, speaks))
 
     async def close(self) -> None:
-        """No call is in flight: what was is waited for, so that its answer is kept."""
+        """No call is in flight: what was is waited for, so that its answer is kept; but not for long, for nobody is there
+        to hear it. One that is given up has no end in the journal, and what it may have cost stays exposed."""
         if self._going:
-            await asyncio.wait(self._going)
+            _, left = await asyncio.wait(self._going, timeout=LAST_S)
+            for call in left:
+                call.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     def _spawn(self, holder: Holder, call: Coroutine[Any, Any, _Ended]) -> asyncio.Task[_Ended]:
         """The call, which goes on whatever becomes of its client."""
