@@ -196,7 +196,7 @@ def test_the_gateway_after_a_killed_one_tells_what_was_lost(project: Project) ->
     assert status == 0
     assert "1 model call was in flight when Penstock died" in said
     assert [call["error"] for call in jsonl(killed / "calls.jsonl")] == ["lost"]
-    assert [run["status"] for run in project.runs()] == ["succeeded", "interrupted"]
+    assert [run["status"] for run in project.runs()] == ["succeeded", "superseded"]
 
 
 def test_where_the_budget_is_used_up_only_the_cache_answers(project: Project) -> None:

@@ -99,8 +99,8 @@ class Relaying:
         return Live(_stream_headers(inbound), _heard(first, stream, going, speaks))
 
     async def close(self) -> None:
-        """No call is in flight: what was is waited for, so that its answer is kept; but not for long, for nobody is there
-        to hear it. One that is given up has no end in the journal, and what it may have cost stays exposed."""
+        """No call is in flight: what was is waited for, so that its answer is kept; but not for long, for nobody is
+        there to hear it. One that is given up has no end in the journal, and what it may have cost stays exposed."""
         if self._going:
             _, left = await asyncio.wait(self._going, timeout=LAST_S)
             for call in left:
