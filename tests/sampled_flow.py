@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from penstock.api import running
+from penstock.core.sampling import GateReport
 from penstock.core.states import RunState
 from penstock.core.views import Options
 from penstock.rules.drawing import draw
@@ -97,3 +98,16 @@ def each_once(made: Flow, **times: int) -> None:
     """Every item of every step has begun once, but for those named here."""
     begun = Counter(made.begun())
     assert {name: count for name, count in begun.items() if count != 1} == times, begun
+
+
+def gate(made: Flow) -> GateReport:
+    """What the gate of the newest run found."""
+    found = made.view().gate
+    assert found is not None
+    return found
+
+
+def begun_rows(made: Flow, step: str) -> list[int]:
+    """The rows that a step has begun, in that order; what was noted stays."""
+    noted = (made.folder / "begun").read_text().split()
+    return [int(name.removeprefix(step)) for name in noted if name.removeprefix(step).isdigit()]

@@ -183,9 +183,9 @@ def test_a_stream_that_changes_after_its_gate_shut_can_follow_with_a_persons_wor
     gone = order[1]
     kept = [n for n in range(ROWS) if n != gone]
     made.rows(numbered(100, *kept))
-    for asked in ({}, {"reread": True}, {"failed": True}):
+    for reread, failed in ((False, False), (True, False), (False, True)):
         with pytest.raises(OperatorError, match="changed since the sample was drawn") as refused:
-            made.resume(**asked)
+            made.resume(reread=reread, failed=failed)
         assert "resume --expand --reread" in str(refused.value.help)
     with pytest.raises(OperatorError, match="has changed since step a began") as changed:
         made.resume(expand=True)

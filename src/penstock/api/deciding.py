@@ -170,22 +170,20 @@ def _refuse_changed(journal: Journal, layout: Layout, run: Row, asked: Asked) ->
 
 
 def _differences(database: Database, layout: Layout, run: Row, asked: Asked) -> list[str]:
-    now = shown.look(database, layout.folder, _steps(database, run), [each.what for each in asked.shown])
-    return shown.differences(asked.shown, now)
-
-
-def _steps(database: Database, run: Row) -> dict[str, int]:
-    """The journal's numbers of the run's steps by their ids, those included on which an `--only` run stands."""
-    rows = database.all("steps_of", {"run_no": run["base_no"]}) if run["base_no"] is not None else []
-    rows += database.all("steps_of", {"run_no": run["run_no"]})
-    return {row["step_id"]: row["step_no"] for row in rows}
+    steps = {row["step_id"]: row["step_no"] for row in facts.steps_at_hand(database, run)}
+    return shown.changes(database, layout.folder, steps, asked)
 
 
 def _name(by: str) -> str:
     """A name as it is kept; UsageError for one that is none. It is a label: nobody proves that it is theirs."""
-    name = by.strip()
-    if not name or not name.isprintable() or len(name) > MOST_NAME:
-        raise UsageError("a decision needs a name", f"write --as NAME, up to {MOST_NAME} characters on one line")
+    name, help = by.strip(), f"write --as NAME, up to {MOST_NAME} characters on one line"
+    if not name:
+        raise UsageError("a decision needs a name", help)
+    if len(name) > MOST_NAME:
+        raise UsageError(f"the name has {len(name):,} characters", help)
+    unseen = next((sign for sign in name if not sign.isprintable()), None)
+    if unseen is not None:
+        raise UsageError(f"the name holds U+{ord(unseen):04X}, which cannot be shown", help)
     return name
 
 
@@ -211,12 +209,23 @@ def _run(database: Database, asked: Asked) -> Row:
 def _waiting(database: Database, layout: Layout, asked: Asked, word: Word | None) -> Waiting:
     run = _run(database, asked)
     word = word or approvals.expire(database, CLOCK, asked)
-    view = Waiting(asked, word, run["workflow"], layout.folder)
+    view = Waiting(_today(database, run, asked), word, run["workflow"], layout.folder)
     if word is not None:
         return view
     changed = tuple(_differences(database, layout, run, asked))
     excerpts = [(each.what, _excerpt(layout, asked, each)) for each in asked.shown]
     return replace(view, changed=changed, excerpts=_unspoken(layout, run, [each for each in excerpts if each[1]]))
+
+
+def _today(database: Database, run: Row, asked: Asked) -> Asked:
+    """The same without steps that would follow when it was asked, and have ended meanwhile."""
+    ended, told = approvals.ended_steps(database, run["run_no"]), asked.summary.get("applies")
+    applies = [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+    gone = [each["step"] for each in applies if each["step"] in ended]
+    before = asked.summary.get("ended")
+    ids = [*(before if isinstance(before, list) else []), *gone]
+    left = [each for each in applies if each["step"] not in ended]
+    return replace(asked, summary={**asked.summary, "applies": left, "ended": ids})
 
 
 def _unspoken(layout: Layout, run: Row, excerpts: list[tuple[str, str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from penstock.core.sampling import GateReport, GateState
+from penstock.engine.sampling import lost_rows
 from penstock.engine.site import Site
-from penstock.rules.sampled_steps import Outline, name_of
+from penstock.rules.sampled_steps import Outline, lineage, name_of
 from penstock.rules.sampling import lower_bound
 from penstock.rules.sequential import Gate, needed
 from penstock.store import gates
@@ -18,13 +20,17 @@ from penstock.store.call_facts import spent_on_run
 class Asked:
     """What the sample came to. `streams` are the root streams by name, each with its rows and those begun of it.
 
-    `rejects` of the `judged` rows of the counted step were rejected or failed. `spent_micros` is what model calls cost
-    so far, None where none was sent or not every cost is known.
+    `rejects` of the `judged` rows of the step `counted` were rejected or failed, `lost` more failed before they came to
+    it, and `left` rows of its root stream have not been begun. `counted` is None where no step is. `spent_micros` is
+    what model calls cost so far, None where none was sent or not every cost is known.
     """
 
     streams: tuple[tuple[str, int, int], ...]
+    counted: str | None = None
     rejects: int = 0
     judged: int = 0
+    lost: int = 0
+    left: int = 0
     spent_micros: int | None = None
 
     @classmethod
@@ -33,16 +39,23 @@ class Asked:
         database, spent = site.journal.database, spent_on_run(site.journal.database, site.run_no)
         drawn = [stream for stream in gates.drawn(database, site.run_no) if stream.step_id in shape.roots]
         streams = {name_of(site.workflow.step(found.step_id)): (found.total, found.begun) for found in drawn}
-        counts: dict[str, int] = {}
-        if shape.counted is not None:
-            rows = database.all("verdict_counts", {"step_no": site.steps[shape.counted]})
-            counts = {row["verdict"]: int(row["count"]) for row in rows}
-        rejects = counts.get("rejected", 0) + counts.get("failed", 0)
-        return cls(
+        asked = cls(
             tuple((name, total, begun) for name, (total, begun) in streams.items()),
-            rejects,
-            rejects + counts.get("accepted", 0),
-            spent.known_micros if spent.calls and not spent.unknown else None,
+            spent_micros=spent.known_micros if spent.calls and not spent.unknown else None,
+        )
+        if shape.counted is None:
+            return asked
+        line = lineage(site.workflow, site.workflow.step(shape.counted))
+        rows = database.all("verdict_counts", {"step_no": site.steps[shape.counted]})
+        counts = {row["verdict"]: int(row["count"]) for row in rows}
+        rejects = counts.get("rejected", 0) + counts.get("failed", 0)
+        return replace(
+            asked,
+            counted=shape.counted,
+            rejects=rejects,
+            judged=rejects + counts.get("accepted", 0),
+            lost=lost_rows(site.journal, site.run_no, [(step, site.steps[step.id]) for step in line]),
+            left=sum(found.total - found.begun for found in drawn if found.step_id == line[-1].id),
         )
 
     @property
@@ -60,36 +73,53 @@ class Asked:
 
     def told(self) -> str:
         """`200 of 10,000 rows of inputs.jsonl`."""
-        rows = [f"{begun:,} of {total:,} rows of {name}" for name, total, begun in self.streams]
+        rows = [f"{begun:,} of {_rows(total)} of {name}" for name, total, begun in self.streams]
         return " and ".join(rows) or "no rows"
 
 
-def report_of(
-    asked: Asked, state: GateState, answer: str | None, gate: Gate | None = None, word: str | None = None
-) -> GateReport:
-    """The report. `answer` is the condition's, with its operands; or `gate` is the test that was asked, and `word`
-    what it says."""
+def report_of(asked: Asked, state: GateState, said: str, gate: Gate | None = None, by_rows: bool = True) -> GateReport:
+    """The report, which says `said` in the end. `gate` is the test that was asked, None without a confidence; the lost
+    rows of `asked` are among its rejects then. `by_rows`: more rows could have said something else."""
     rejects, judged = asked.rejects, asked.judged
-    rate_low = lower_bound(judged - rejects, judged)
-    bare = GateReport(
-        state, "", judged, rejects, rate_low, spent_micros=asked.spent_micros, rest_micros=asked.rest_micros
+    report = GateReport(
+        state,
+        "",
+        judged,
+        rejects,
+        lower_bound(judged - rejects, judged),
+        spent_micros=asked.spent_micros,
+        rest_micros=asked.rest_micros,
+        counted=asked.counted,
+        lost=asked.lost,
     )
     if gate is None:
-        return replace(bare, reason=_sentence(asked, bare, f"{answer}: {state.value}"))
+        return replace(report, reason=_sentence(asked, report, said, ""))
     found = gate.after(rejects, judged)
-    more = None if state is GateState.PASSED else needed(rejects, judged, gate)
-    full = replace(bare, evidence=found.evidence, against=found.against, limit=gate.limit, more_rows=more)
-    return replace(full, reason=_sentence(asked, full, f"{_evidence(full)}: {word}"))
+    report = replace(report, evidence=found.evidence, against=found.against, limit=gate.limit)
+    more = needed(rejects, judged, gate)
+    wanting = _wanting(more, asked.left) if by_rows and state is not GateState.PASSED else ""
+    would_do = more if wanting and more is not None and more <= asked.left else None
+    said = f"{_evidence(report)}: {said}"
+    return replace(report, more_rows=would_do, reason=_sentence(asked, report, said, wanting))
 
 
-def _sentence(asked: Asked, report: GateReport, finding: str) -> str:
-    parts = [f"sample: {asked.told()}", f"k={report.rejects:,} rejected of n={report.judged:,} judged"]
+def _sentence(asked: Asked, report: GateReport, said: str, wanting: str) -> str:
+    parts = [f"sample: {asked.told()}", *_counts(report), said]
+    return "; ".join(part for part in (", ".join(parts), wanting, _cost(asked)) if part)
+
+
+def _counts(report: GateReport) -> Iterator[str]:
+    """What the counted step's rows came to; nothing where none is counted."""
+    if report.counted is None:
+        return
+    lost, came = f"{report.lost:,}", f"failed before {'it' if report.lost == 1 else 'they'} came to it"
+    among = f" ({lost} of them {came})" if report.lost and report.limit is not None else ""
+    yield f"k={report.rejects:,} rejected of n={report.judged:,} judged by {report.counted}{among}"
+    if report.lost and report.limit is None:
+        yield f"{lost} more {came}"
     if report.judged and report.rate_low is not None:
         rate = (report.judged - report.rejects) / report.judged
-        parts.append(f"accept rate {rate:.3f} (at least {report.rate_low:.3f} with 95 %)")
-    sentence = f"{', '.join(parts)}, {finding}"
-    wanting = _wanting(report)
-    return "; ".join(part for part in (sentence, wanting, _cost(asked)) if part)
+        yield f"accept rate {rate:.3f} (at least {report.rate_low:.3f} with 95 %)"
 
 
 def _evidence(report: GateReport) -> str:
@@ -105,24 +135,28 @@ def _number(value: float) -> str:
     return f"{value:,.3g}" if value < 1e6 else "over a million"
 
 
-def _wanting(report: GateReport) -> str:
-    """What would have been needed; empty for a gate that passed, or where nobody can say."""
-    if report.state is GateState.PASSED or report.limit is None:
-        return ""
-    if report.more_rows is None:
+def _wanting(more: int | None, left: int) -> str:
+    """What would have been needed of the rows that are `left`."""
+    if more is None:
         return "no number of accepted rows more would have made it pass"
-    rows = "1 more row, accepted," if report.more_rows == 1 else f"about {report.more_rows:,} more rows, all accepted,"
-    return f"{rows} would have made it pass"
+    rows = "1 more row, accepted," if more == 1 else f"about {more:,} more rows, all accepted,"
+    if more <= left:
+        return f"{rows} would have made it pass"
+    there = f"only {_rows(left)} remain{'s' if left == 1 else ''}" if left else "no row remains"
+    return f"{rows} would have been needed, and {there}"
 
 
 def _cost(asked: Asked) -> str:
-    rest = f"the remaining {asked.rest:,} rows"
     if asked.spent_micros is None:
-        return f"{asked.rest:,} rows remained" if asked.rest else ""
+        return f"{_rows(asked.rest)} remained" if asked.rest else ""
     spent = f"{_dollars(asked.spent_micros)} so far"
     if not asked.rest or asked.rest_micros is None:
         return spent
-    return f"{spent}, about {_dollars(asked.rest_micros)} for {rest}"
+    return f"{spent}, about {_dollars(asked.rest_micros)} for the remaining {_rows(asked.rest)}"
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _dollars(micros: int) -> str:

@@ -7,13 +7,14 @@ files of what was taken back are moved.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import cast
 
 from penstock.api.clock import CLOCK
 from penstock.api.inputs import difference, digests
+from penstock.core.approval import Approve
 from penstock.core.canon import item_key
 from penstock.core.errors import OperatorError, UsageError
 from penstock.core.sampling import GateState
@@ -23,9 +24,10 @@ from penstock.core.work import UNREAD, Form, Item, Outcome, Record, Task, Verdic
 from penstock.core.workflow import FileSource, Step, StepSource, Workflow
 from penstock.rules.filling import uses_place
 from penstock.rules.sampled_steps import written_before
-from penstock.store import gates, reopen
+from penstock.store import approvals, gates, reopen, shown
 from penstock.store.anew import begin_rest, draw_again
 from penstock.store.database import Row
+from penstock.store.facts import steps_at_hand
 from penstock.store.inputs import look
 from penstock.store.journal import NO_ITEM, Journal
 from penstock.store.layout import Layout, move
@@ -33,6 +35,9 @@ from penstock.store.targets import written
 
 SHUT = (GateState.FAILED, GateState.INCONCLUSIVE)
 """Where a gate stands that lets nothing through without a person's word."""
+
+ANSWERED = (StepState.SUCCEEDED.value, StepState.WAITING.value)
+"""Where a step stands to which a person may have said yes; it waits until its run goes on."""
 
 
 def refuse(view: RunView, later: str | None, asked: Resumption) -> None:
@@ -50,9 +55,8 @@ def refuse(view: RunView, later: str | None, asked: Resumption) -> None:
     if unended or asked.failed:
         return
     again = ", or `penstock resume --failed` does failed items again" if view.state == RunState.FAILED.value else ""
-    raise UsageError(
-        f"run {view.id} has {view.state}: there is nothing to resume", f"`penstock run` starts a new one{again}"
-    )
+    ended = f"{'was' if view.state == RunState.REJECTED.value else 'has'} {view.state}"
+    raise UsageError(f"run {view.id} {ended}: there is nothing to resume", f"`penstock run` starts a new one{again}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ def apply(journal: Journal, layout: Layout, workflow: Workflow, run: Row, asked:
     redo = [task for word in asked.redo for task in _meant(word, flying)]
     settled = [(task, Verdict(verdict)) for word, verdict in asked.settle for task in _meant(word, flying)]
     change = _Change(journal, layout, workflow, run)
-    change.plan(asked.failed, asked.reread)
+    change.plan(asked)
     gate = gates.standing(journal.database, run["run_no"])
     if asked.expand:
         _refuse_expansion(run, gate)
@@ -138,7 +142,8 @@ class _How:
     """Why and how a step is opened again.
 
     `whole`: it is done again from its beginning, and nothing else matters; `failed`: so many of its items are done
-    again; `below`: it streams from a step that is open again; `moved`: how its input file has changed.
+    again; `below`: it streams from a step that is open again; `moved`: how its input file has changed; `void`: how what
+    a person approved has changed, so that the step asks again.
     """
 
     row: Row
@@ -146,6 +151,7 @@ class _How:
     failed: int = 0
     below: str | None = None
     moved: str | None = None
+    void: str | None = None
 
 
 class _Change:
@@ -166,24 +172,34 @@ class _Change:
 
     # --- what is to be done --------------------------------------------------------------------
 
-    def plan(self, failed: bool, reread: bool) -> None:
+    def plan(self, asked: Resumption) -> None:
         """Finds the steps to open again: what failed, what reads a changed file, and what stands on those.
 
-        OperatorError if a file has changed and `reread` does not allow that, or if a step that is
+        OperatorError if a file has changed and `--reread` does not allow that, or if a step that is
         `idempotent: false` would have to be done again as a whole.
         """
         rows = self._journal.database.all("steps_of", {"run_no": self._run["run_no"]})
         begun = [row for row in rows if row["state"] != StepState.PENDING.value or row["started_at"] is not None]
         found = {row["step_id"]: row for row in begun}
+        void: dict[str, _How] = {}
+        self._find(found, asked)
+        while asked.failed and (more := self._asked_again(found, {row["step_id"] for row in rows} - set(found))):
+            void |= more
+            self._how = dict(void)
+            self._find(found, asked)
+
+    def _find(self, found: Mapping[str, Row], asked: Resumption) -> None:
+        """How each step that has begun is opened again, as far as it is; `found` are the rows of those."""
         gate = gates.standing(self._journal.database, self._run["run_no"])
+        sampling, shut = gate is not None and gate.state is GateState.SAMPLING, gate is not None and gate.state in SHUT
         for step in _in_order(self._workflow):
-            if step.id not in found:
+            if step.id not in found or step.id in self._how:
                 continue
-            how = self._how_of(step, found[step.id], failed)
-            if how.moved is not None and gate is not None and gate.state in (GateState.SAMPLING, *SHUT):
-                raise _drawn_from(step, how.moved)
-            if how.moved is not None and not reread:
-                raise _changed(step, how.moved, failed)
+            how = self._how_of(step, found[step.id], asked.failed)
+            if how.moved is not None and (sampling or (shut and not asked.expand)):
+                raise _drawn_from(step, how.moved, shut)
+            if how.moved is not None and not asked.reread:
+                raise _changed(step, how.moved, asked)
             if how.whole and not step.idempotent and reopen.has_effects(self._journal, how.row["step_no"]):
                 raise OperatorError(
                     f"step {step.id} has run, is `idempotent: false`, and would have to be done again",
@@ -204,6 +220,31 @@ class _Change:
         moved = None if again else difference(self._journal, self._layout, self._workflow, step, row)
         return _How(row, failed=count, below=streams if above else None, moved=moved)
 
+    def _asked_again(self, found: Mapping[str, Row], unbegun: Set[str]) -> dict[str, _How]:
+        """The steps whose person has said yes to what has changed since, and on which a step stands that is to begin.
+
+        A step that has ended well, and stays so, is no reason to ask anybody again.
+        """
+        begins = unbegun | {step_id for step_id, how in self._how.items() if how.whole}
+        above = {step_id for each in begins for step_id in self._workflow.before(self._workflow.step(each))}
+        asking = [
+            step.id
+            for step in self._workflow.steps
+            if isinstance(step.spec, Approve) and step.id in above & found.keys() - self._how.keys()
+        ]
+        changes = {step_id: self._changes(found[step_id]) for step_id in asking}
+        return {
+            step_id: _How(found[step_id], whole=True, void="; ".join(told)) for step_id, told in changes.items() if told
+        }
+
+    def _changes(self, row: Row) -> list[str]:
+        """What is no longer as the step's person approved it; nothing where no yes stands."""
+        newest = approvals.newest(self._journal.database, row["step_no"])
+        if row["state"] not in ANSWERED or newest is None or newest[1] is None or not newest[1].approved:
+            return []
+        steps = {step["step_id"]: step["step_no"] for step in steps_at_hand(self._journal.database, self._run)}
+        return shown.changes(self._journal.database, self._layout.folder, steps, newest[0])
+
     # --- and is done ---------------------------------------------------------------------------
 
     def make(self) -> None:
@@ -216,12 +257,12 @@ class _Change:
         moved = {step_id for step_id, how in self._how.items() if how.moved}
         for step_id in moved:
             self._move(step_id)
+        for step_id, how in self._how.items():
+            if how.whole:
+                self._reset(step_id, how)
         for how in self._how.values():
             if how.below and self._root(how) not in moved:
                 reopen.continue_below(self._journal, run_no, how.row, self._how[how.below].row["step_no"])
-        for step_id, how in self._how.items():
-            if how.whole:
-                self._reset(step_id, how.row)
 
     def _root(self, how: _How) -> str:
         """The step at which the stream that this one is part of was opened again."""
@@ -229,10 +270,12 @@ class _Change:
             how = self._how[how.below]
         return str(how.row["step_id"])
 
-    def _reset(self, step_id: str, row: Row) -> None:
-        if reopen.has_effects(self._journal, row["step_no"]):
+    def _reset(self, step_id: str, how: _How) -> None:
+        if how.void is not None:
+            self.record("ask-again", step_id, f"{step_id} is asked again: what it showed has changed: {how.void}")
+        elif reopen.has_effects(self._journal, how.row["step_no"]):
             self.record("reset", step_id, f"{step_id} is done again")
-        reopen.reset(self._journal, self._run["run_no"], row)
+        reopen.reset(self._journal, self._run["run_no"], how.row)
 
     def _move(self, root: str) -> None:
         """The file's rows, and what streams from them, have their new places; rows that are gone are taken back."""
@@ -288,17 +331,18 @@ def _in_order(workflow: Workflow) -> Iterable[Step]:
     return [workflow.step(step_id) for step_id in TopologicalSorter(graph).static_order()]
 
 
-def _drawn_from(step: Step, how: str) -> OperatorError:
+def _drawn_from(step: Step, how: str, shut: bool) -> OperatorError:
     source = cast(FileSource, step.foreach)
+    expand = "`penstock resume --expand --reread` lets the file as it is now follow without\n        a gate; or "
     return OperatorError(
         f"{source.path} has changed since the sample was drawn from it: {how}",
-        "put it back as it was, or start a new run, which draws a sample of its own",
+        f"{expand if shut else ''}put it back as it was, or start a new run, which draws a sample of its own",
     )
 
 
-def _changed(step: Step, how: str, failed: bool) -> OperatorError:
+def _changed(step: Step, how: str, asked: Resumption) -> OperatorError:
     source = cast(FileSource, step.foreach)
-    words = "--failed --reread" if failed else "--reread"
+    words = " ".join(["--failed"] * asked.failed + ["--expand"] * asked.expand + ["--reread"])
     return OperatorError(
         f"{source.path} has changed since step {step.id} began to read it: {how}",
         f"`penstock resume {words}` goes on with the file as it is now (rows that are still in it keep\n"

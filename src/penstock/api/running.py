@@ -17,6 +17,7 @@ from penstock.api.loading import load, locate, require_bash
 from penstock.api.masking import masked, masker_of, unspoken
 from penstock.api.naming import new_id, refuse_alone
 from penstock.api.owning import take_over
+from penstock.api.replacing import replaced
 from penstock.api.secrets import values_of
 from penstock.api.strangers import strangers
 from penstock.core.errors import OperatorError, UsageError, WorkflowError
@@ -45,8 +46,11 @@ def run(path: Path, options: Options, listener: Listener) -> Ended:
     """Runs a workflow from its beginning in this process; returns when it has ended or was interrupted."""
     file = locate(path)
     options = with_forced(options, os.environ)
-    workflow = _sampled(load(file, dict(options.variables)), options)
+    loaded = load(file, dict(options.variables))
+    workflow = _sampled(loaded, options)
     _named(workflow, options.only)
+    if loaded.sample is not None and workflow.sample is None:
+        listener.note("its `sample` is not asked: --only runs one step")
     values = values_of(workflow)
     require_bash(workflow)
     layout = Layout(workflow.folder.absolute())
@@ -72,6 +76,8 @@ def run(path: Path, options: Options, listener: Listener) -> Ended:
                 if workflow.sample is not None:
                     gates.begin(journal, run_no, workflow.sample.size, workflow.sample.seed)
             journal.supersede(run_no, file.name)
+            for sentence in replaced(journal.database, run_no):
+                listener.note(sentence)
             return _ended(journal, layout, run_no, drive(journal, layout, asked, run_no, options, values, listener))
 
 

@@ -18,6 +18,7 @@ from penstock.api.gate_report import Asked, report_of
 from penstock.core.errors import ConditionError
 from penstock.core.sampling import GateReport, GateState, Sample
 from penstock.core.states import RunState, StepState
+from penstock.core.work import UNREAD
 from penstock.core.workflow import Step
 from penstock.engine.sampling import Sampling, Watch
 from penstock.engine.site import Site
@@ -26,7 +27,7 @@ from penstock.rules.sampled_steps import Outline, lineage, outline, sees_every_r
 from penstock.rules.sequential import Gate
 from penstock.store import anew, gates
 from penstock.store.database import Row
-from penstock.store.reopen import release_files
+from penstock.store.reopen import count_failed, release_files
 
 Ended = tuple[RunState, str | None]
 Live = Callable[[Site], Awaitable[Ended]]
@@ -77,10 +78,7 @@ class _SampledRun:
             return RunState.INTERRUPTED, None
         if self._fell():
             return state, reason
-        try:
-            self._settle(self._report(watch))
-        except ConditionError as error:
-            return RunState.FAILED, f"sample.require: {error}"
+        self._settle(self._report(watch))
         return None
 
     async def rest(self) -> Ended:
@@ -170,7 +168,7 @@ class _SampledRun:
     def _fell(self) -> bool:
         """Whether a step of the sample could not be done at all, so that there is nothing to ask the gate about.
 
-        Rows that failed are the gate's affair.
+        Rows that failed are the gate's affair, and so is what was blocked by them.
         """
         rows = self._rows()
         return any(
@@ -181,19 +179,41 @@ class _SampledRun:
     def _has_fallen(self, step: Step, row: Row) -> bool:
         state = StepState(row["state"])
         if step.foreach is None or row["started_at"] is None:
-            return state in (StepState.FAILED, StepState.REJECTED, StepState.BLOCKED, StepState.CANCELLED)
+            return state in (StepState.FAILED, StepState.REJECTED, StepState.CANCELLED)
+        return state is StepState.FAILED and not self._count(row, "failed")
+
+    def _count(self, row: Row, verdict: str) -> int:
         counts = self._site.journal.database.all("verdict_counts", {"step_no": row["step_no"]})
-        return state is StepState.FAILED and not any(count["verdict"] == "failed" for count in counts)
+        return sum(count["count"] for count in counts if count["verdict"] == verdict)
+
+    def _broken(self) -> str | None:
+        """Which step of the sample ended badly, and why: then the gate passes for nobody. None if none did.
+
+        A step whose rows `require` counts may have failed by rows that failed, unless it gave up and left some unread.
+        """
+        rows, found = self._rows(), []
+        for step in self._site.workflow.steps:
+            row = rows[step.id] if step.id in self._shape.active & rows.keys() else None
+            if row is not None and row["state"] == StepState.FAILED.value and not self._is_excused(step, row):
+                return f"step {step.id} failed: {row['reason']}"
+            if row is not None and row["state"] == StepState.BLOCKED.value:
+                found.append(f"step {step.id} was blocked: {row['reason']}")
+        return found[0] if found else None
+
+    def _is_excused(self, step: Step, row: Row) -> bool:
+        unsettled = count_failed(self._site.journal, row["step_no"], UNREAD)
+        return step.id in self._shape.asked and unsettled == self._count(row, "failed")
 
     def _report(self, watch: Watch | None) -> GateReport:
-        """What the gate says of the sample. ConditionError where it has no answer."""
+        """What the gate says of the sample."""
+        broken = self._broken()
+        because = f"failed because {broken}" if broken is not None else None
         if watch is None:
-            assert self._sample.require is not None
-            answer = decide(self._sample.require, self._site.names)
-            asked = Asked.of(self._site, self._shape)
-            state = GateState.PASSED if answer.value else GateState.FAILED
-            return report_of(asked, state, answer.shown)
-        match watch.look():
+            return self._by_condition(because)
+        decision = watch.look()
+        if because is not None:
+            return self._by_watch(watch, because, GateState.FAILED, by_rows=False)
+        match decision:
             case "pass":
                 return self._by_watch(watch, "passed", GateState.PASSED)
             case "fail":
@@ -205,15 +225,30 @@ class _SampledRun:
             case None:
                 return self._by_watch(watch, "inconclusive", GateState.INCONCLUSIVE)
 
-    def _by_watch(self, watch: Watch, word: str, state: GateState) -> GateReport:
-        asked = replace(Asked.of(self._site, self._shape), rejects=watch.rejects, judged=watch.judged)
-        return report_of(asked, state, None, watch.gate, word)
+    def _by_condition(self, because: str | None) -> GateReport:
+        """What `require` says of the sample: where it has no answer, it does not hold."""
+        asked = Asked.of(self._site, self._shape)
+        if because is not None:
+            return report_of(asked, GateState.FAILED, because)
+        assert self._sample.require is not None
+        try:
+            answer = decide(self._sample.require, self._site.names)
+        except ConditionError as error:
+            return report_of(asked, GateState.FAILED, f"failed because `require` has no answer: {error}")
+        state = GateState.PASSED if answer.value else GateState.FAILED
+        return report_of(asked, state, f"{answer.shown}: {state.value}")
+
+    def _by_watch(self, watch: Watch, word: str, state: GateState, by_rows: bool = True) -> GateReport:
+        asked = Asked.of(self._site, self._shape)
+        seen = replace(asked, rejects=watch.rejects, judged=watch.judged, lost=watch.lost)
+        return report_of(seen, state, word, watch.gate, by_rows)
 
     def _settle(self, report: GateReport) -> None:
         """What the gate says holds from now on."""
         site, asked = self._site, Asked.of(self._site, self._shape)
         with site.journal.together():
-            gates.decide(site.journal, site.run_no, report, asked.rejects, asked.judged, site.clock.now())
+            now = site.clock.now()
+            gates.decide(site.journal, site.run_no, report, asked.rejects, asked.judged, asked.lost, now)
             site.journal.event(site.run_no, "gate", "sample", report.reason)
             if report.state is GateState.PASSED:
                 anew.begin_rest(site.journal, site.workflow, site.run_no)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from penstock.api import deciding
+from penstock.api import deciding, reading
 from penstock.cli import show
 from penstock.cli.wrapping import wrapped
 from penstock.core.approval import Shown, Word
@@ -34,9 +34,18 @@ def waiting(run_id: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_json(each) for each in found], ensure_ascii=False))
     elif not found:
-        click.echo("nothing waits for a person's word" + (f" in run {run_id}" if run_id else " here"))
+        click.echo(_nothing(run_id))
     else:
         click.echo("\n\n".join("\n".join(_lines(each)) for each in found))
+
+
+def _nothing(run_id: str | None) -> str:
+    if run_id is None:
+        return "nothing waits for a person's word here"
+    run, words = reading.status(Path(), run_id), "nothing waits for a person's word in run"
+    if run.superseded_by is not None:
+        return f"{words} {run.id}: run {run.superseded_by} came after it, and it can no longer go on"
+    return f"{words} {run.id}"
 
 
 _AS = click.option("--as", "name", metavar="NAME", help="Who decides: a label, not proved. Default: your login name.")
@@ -110,13 +119,18 @@ def _lines(waits: Waiting) -> list[str]:
     """What is asked, what it is about, and the commands that answer it."""
     asked = waits.asked
     head = f"{asked.step_id} of run {asked.run_id} waits since {deciding.stamp(asked.asked_at)}"
-    lines = [*_filled("", head), *_filled("  ", asked.message), ""]
+    lines = [*_filled("", head), *_quoted(asked.message), ""]
     lines += _told("decided", [_decided(waits)] if waits.word is not None else [])
     until = f"{deciding.stamp(asked.deadline_at)}; then it is rejected" if asked.deadline_at is not None else ""
     lines += _told("until", [until] if until and waits.word is None else [])
     lines += _told("CHANGED", waits.changed)
     lines += _applies(asked.summary) + _shown(waits) + _figures(asked.summary)
     return [*lines, "", *_commands(waits)]
+
+
+def _quoted(message: str) -> list[str]:
+    """The message, whose every line is marked as its own: it may be made of rows, and look like a line of ours."""
+    return [f"  > {line[4:]}".rstrip() for line in _filled("    ", message)]
 
 
 def _decided(waits: Waiting) -> str:
@@ -147,7 +161,8 @@ def _applies(summary: Mapping[str, object]) -> list[str]:
         lines += _told("would run" if not lines else "", [head])
         lines += [line for each in text[1:] for line in _filled(" " * (LABEL + 4), each)]
         lines += _told("", [f"  … {more} more lines"] if more else [])
-    return lines or _told("would run", ["nothing: no step needs it"])
+    none = "nothing: what needs it has ended already" if _list(summary, "ended") else "nothing: no step needs it"
+    return lines or _told("would run", [none])
 
 
 def _shown(waits: Waiting) -> list[str]:

@@ -31,14 +31,14 @@ def runs(as_json: bool) -> None:
         click.echo(json.dumps([_listed(view) for view in views], ensure_ascii=False))
         return
     for view in views:
-        click.echo(f"{view.id}  {view.state:<11}  {show.seconds(view.seconds):>12}  {view.workflow}")
+        click.echo(f"{view.id}  {show.state(view):<11}  {show.seconds(view.seconds):>12}  {view.workflow}")
 
 
 def _listed(view: RunView) -> dict[str, object]:
     return {
         "run": view.id,
         "workflow": view.workflow,
-        "status": view.state,
+        "status": show.state(view),
         "started": reading.stamp(view.started_at),
         "seconds": round(view.seconds, 3),
         "cost": view.spent.dollars if view.spent is not None else None,

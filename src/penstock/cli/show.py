@@ -74,6 +74,11 @@ def counts(tally: Tally) -> str:
     return ", ".join(parts)
 
 
+def state(run: RunView) -> str:
+    """The run's state; `superseded` for one that could have gone on, had no later run taken its place."""
+    return "superseded" if run.superseded_by else run.state
+
+
 def step_line(step: StepView, width: int, with_reason: bool = True) -> str:
     """One step that has ended or stands still: id, state, rows, seconds, reason."""
     rows = f"  {_done(step)}" if _done(step) else ""
@@ -204,11 +209,15 @@ def ending(run: RunView, fixtures: Path) -> list[str]:
 
 
 def _gate(run: RunView) -> list[str]:
-    """What the gate of a sample found."""
+    """What the gate of a sample found, and who let the rest follow all the same."""
     if run.gate is None:
         return []
     width = min(shutil.get_terminal_size().columns, WIDEST)
-    return wrapped(printable(run.gate.reason).removeprefix("sample: "), "  gate    ", width)
+    lines = wrapped(printable(run.gate.reason).removeprefix("sample: "), "  gate    ", width)
+    if run.gate.expanded_by is None:
+        return lines
+    told = f"{printable(run.gate.expanded_by)} let the rest follow all the same (`resume --expand`)"
+    return lines + wrapped(told, " " * len("  gate    "), width)
 
 
 def _paused(run: RunView) -> list[str]:
@@ -240,10 +249,18 @@ def _advice(run: RunView) -> Iterable[str]:
         yield f"  next    {_command(run)} resume {run.id}"
     elif run.state == "waiting" and run.reason and run.reason.startswith("budget"):
         yield f"  next    {_command(run)} resume {run.id} --budget KEY=VALUE (a larger one)"
+    elif _all_decided(run):
+        yield f"  next    {_command(run)} resume {run.id}"
     elif any(step.state == "waiting" for step in run.steps):
         yield f"  next    {waiting_command(run)} (what a person is asked, and how to answer)"
     elif run.state == "failed":
         yield f"  next    {_command(run)} resume {run.id} --failed (does again what failed, and what stands on it)"
+
+
+def _all_decided(run: RunView) -> bool:
+    """Whether a run has waited for persons only, and each has spoken."""
+    reasons = [step.reason or "" for step in run.steps if step.state == "waiting"]
+    return run.state == "waiting" and bool(reasons) and all(reason.startswith("decided") for reason in reasons)
 
 
 def waiting_command(run: RunView) -> str:
@@ -263,8 +280,9 @@ def program(folder: Path) -> str:
 def status(run: RunView) -> list[str]:
     """One run with its steps."""
     width = max((len(step.id) for step in run.steps), default=0)
-    lines = [f"run {run.id}  {run.workflow} ({run.name})  {run.state}  {seconds(run.seconds)}"]
-    lines += [step_line(step, width) for step in run.steps]
+    lines = [f"run {run.id}  {run.workflow} ({run.name})  {state(run)}  {seconds(run.seconds)}"]
+    stands_still = {step.id for step in run.steps if step.state == "waiting" and run.superseded_by}
+    lines += [step_line(step, width, step.id not in stands_still) for step in run.steps]
     table = accounting(run.steps)
     lines += ["", *table, ""] if table else []
     if run.in_flight and run.state == "interrupted":
@@ -331,14 +349,21 @@ def step_json(step: StepView) -> dict[str, object]:
 
 
 def gate_json(gate: GateReport) -> dict[str, object]:
-    """What the gate of a sample found, in the line that `--json` prints. Money is dollars."""
+    """What the gate of a sample found, in the line that `--json` prints. Money is dollars.
+
+    What is counted is null where `require` is about no rate of one step.
+    """
+    counted = gate.counted is not None
     spent, rest = (None if micros is None else micros / 1_000_000 for micros in (gate.spent_micros, gate.rest_micros))
     return {
         "state": gate.state.value,
         "reason": gate.reason,
-        "judged": gate.judged,
-        "rejects": gate.rejects,
-        "accept_rate_low": gate.rate_low,
+        "expanded_by": gate.expanded_by,
+        "step": gate.counted,
+        "judged": gate.judged if counted else None,
+        "rejects": gate.rejects if counted else None,
+        "lost": gate.lost if counted else None,
+        "accept_rate_low": gate.rate_low if counted else None,
         "evidence": gate.evidence,
         "against": gate.against,
         "limit": gate.limit,
@@ -352,7 +377,7 @@ def run_json(run: RunView) -> dict[str, object]:
     """The line that `run --json`, `resume --json` and `status --json` print."""
     return {
         "run": run.id,
-        "status": run.state,
+        "status": state(run),
         "steps": {step.id: step_json(step) for step in run.steps},
         "cost": run.spent.dollars if run.spent is not None else None,
         "calls": run.spent.calls if run.spent is not None else 0,

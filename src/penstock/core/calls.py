@@ -189,7 +189,9 @@ class Cost:
 class Intent:
     """A request about to be sent, as the journal keeps it. `purpose` is `answer`, `judge`, `route` (a model chooses a
     branch) or `script` (a command asks); `attempt` counts the loop's tries from 1, `send` the sends of this try from 1.
-    `key` is the request's fingerprint, 32 bytes. `worst_tokens` and `worst_micros` are the most that it may use, None where nothing bounds that."""
+    `key` is the request's fingerprint, 32 bytes. `worst_tokens` and `worst_micros` are the most that it may use, None
+    where nothing bounds that.
+    """
 
     task_number: int
     attempt: int

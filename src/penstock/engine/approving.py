@@ -131,14 +131,8 @@ class Approvals:
         return None
 
     def _differences(self, asked: Asked) -> list[str]:
-        """What is no longer as it was shown; a file that cannot be read is not."""
-        try:
-            now = self._look(tuple(each.what for each in asked.shown))
-        except OSError as error:
-            if is_of_the_machine(error):
-                raise
-            return [f"{error.filename}: {error.strerror}"]
-        return shown.differences(asked.shown, now)
+        site = self._site
+        return shown.changes(site.journal.database, site.layout.folder, site.steps, asked)
 
     # --- telling a person ----------------------------------------------------------------------
 
@@ -147,7 +141,7 @@ class Approvals:
         site, spec = self._site, step.spec
         assert isinstance(spec, Approve)
         until = f" (until {stamp(asked.deadline_at)}, then it is rejected)" if asked.deadline_at is not None else ""
-        message = textwrap.indent(textwrap.fill(asked.message, 76, break_on_hyphens=False), "  ")
+        message = textwrap.indent(textwrap.fill(asked.message, 74, break_on_hyphens=False), "  > ")
         how = f"  `penstock approve {site.run_id} {step.id} --as NAME`, or `penstock reject …`"
         site.listener.note(f"{step.id} {approvals.WAITS}{until}\n{message}\n{how}")
         if spec.notify is None or approvals.was_told(site.journal.database, site.run_no, asked):
@@ -203,7 +197,10 @@ class Approvals:
                 continue
             differences = self._differences(found[0])
             if differences:
-                return End(StepState.FAILED, f"what {above} approved has changed since: {'; '.join(differences)}")
+                # `resume --failed` asks again, but not in a run that only stands on the one that asked.
+                how = "" if above in self._site.active else " (a new run of the whole asks again)"
+                told = f"what {above} approved has changed since: {'; '.join(differences)}{how}"
+                return End(StepState.FAILED, told)
         return None
 
 

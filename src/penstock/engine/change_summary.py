@@ -1,6 +1,7 @@
 """What an approver should know before a decision, as JSON: all of it from the journal, null where it is not known.
 
 applies     the steps that would follow, each with the first lines of what it does
+ended       the ids of those that need the word and have ended without it
 rates       of each step before with items: accepted, judged, accept_rate, accept_rate_low
 rejections  the most frequent kinds of reasons: step, the reason of one, count
 cost, calls of the run so far; cost null where that of a call is not known, or no model was asked
@@ -21,6 +22,7 @@ from penstock.core.workflow import Step, StepSource, Workflow
 from penstock.engine.site import Site
 from penstock.rules.failures import signature
 from penstock.rules.sampling import accept_rate, lower_bound
+from penstock.store.approvals import ended_steps
 from penstock.store.call_facts import spent_on_run
 from penstock.store.database import Database
 
@@ -37,8 +39,11 @@ def change_summary(site: Site, step: Step) -> dict[str, Json]:
     mapped = [each for each in site.workflow.steps if each.id in before and each.foreach is not None]
     counts = {each.id: _counts(site, each) for each in mapped}
     spent = spent_on_run(site.journal.database, site.run_no)
+    after = [each for each in site.workflow.steps if step.id in site.workflow.before(each) and each.id in site.active]
+    ended = ended_steps(site.journal.database, site.run_no)
     return {
-        "applies": [_applied(each) for each in site.workflow.steps if step.id in site.workflow.before(each)],
+        "applies": [_applied(each) for each in after if each.id not in ended],
+        "ended": [each.id for each in after if each.id in ended],
         "rates": [_rate(each, counts[each.id]) for each in mapped],
         "rejections": _rejections(site, mapped),
         "cost": spent.known_micros / 1_000_000 if spent.calls and not spent.unknown else None,

@@ -24,4 +24,5 @@ def notify(
     if ended.status == 0:
         return None
     how = f"took longer than {NOTIFY_S:g} s" if ended.status is None else f"ended with status {ended.status}"
-    return f"{whose} `notify` {how}: {ended.stderr.decode('utf-8', 'replace').strip()[-300:]}"
+    said = ended.stderr.decode("utf-8", "replace").strip()[-300:]
+    return f"{whose} `notify` {how}{f': {said}' if said else ''}"

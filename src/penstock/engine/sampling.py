@@ -3,6 +3,11 @@
 With a confidence the gate is asked after every row, in the order in which the rows were drawn and never in that of
 their ends: a row that takes long is often one that goes wrong, and looking at the quick ones first would flatter the
 rest. So the gate sees a row when it and all that were drawn before it are known. Once it has decided, no row is begun.
+
+Rows of the sample that the counted step never saw because they failed on the way count as rejected: otherwise a step
+above that loses what is hard would flatter the rate. Rows that a `where`, a `when` or a branch (`.accepted` is one)
+left out do not count at all. Through a file nobody can tell which row became which: there only `max_failures` of the
+steps that write it tells of what was lost.
 """
 
 from __future__ import annotations
@@ -27,6 +32,9 @@ from penstock.store.journal import Journal
 
 COUNTED = {Verdict.ACCEPTED.value: 0, Verdict.REJECTED.value: 1, Verdict.FAILED.value: 1}
 """How many rejects a verdict is; a skipped row does not count at all."""
+
+Line = Sequence[tuple[Step, int]]
+"""The counted step and those above it up to the root, each with its number in the journal."""
 
 
 class Loop(Protocol):
@@ -140,24 +148,24 @@ class Watch:
         self,
         journal: Journal,
         run_no: int,
-        line: Sequence[tuple[Step, int]],
+        line: Line,
         gate: Callable[[int | None], Gate],
         begun: gates.Standing | None = None,
     ) -> None:
-        """`line` are the counted step and those above it up to the root, each with its number in the journal. `gate`
-        makes the gate, of the number of rows that the root stream has, None if it has none.
+        """`gate` makes the gate, of the number of rows that the root stream has, None if it has none.
 
         Without `begun` the rows of the sample are counted, in sample order. With it the counting goes on from what the
         gate has found, over the rows that it has not seen, in the order of the stream, and it can only fail.
         """
         self.rejects = begun.rejects if begun is not None else 0
         self.judged = begun.judged if begun is not None else 0
+        self.lost = begun.lost if begun is not None else 0
         self.decision: Decision | None = None
         self._make = gate
         self._gate: Gate | None = None
         self._journal = journal
         self._run_no = run_no
-        self._line = tuple(reversed(line))
+        self._line = line
         self._after = begun.after if begun is not None else 0
         self._only_fails = begun is not None
         self._places: Iterator[int] | None = count() if begun is not None else None
@@ -185,14 +193,16 @@ class Watch:
             self._place = next(self._order(), None)
         if self._place is None:
             return False
-        outcome = self._outcome(self._place)
+        outcome = _became(self._journal, self._line, self._place)
         if outcome is None:
             return False
         self._place = None
-        counts = COUNTED.get(outcome["verdict"]) if outcome["step_no"] == self._line[-1][1] else None
+        lost = _is_lost(self._line, outcome)
+        counts = COUNTED.get(outcome["verdict"]) if lost or _is_judged(self._line, outcome) else None
         if counts is not None and outcome["outcome_no"] > self._after and self.judged != self.gate.total:
             self.judged += 1
             self.rejects += counts
+            self.lost += lost
             self.decision = self._decided()
         return True
 
@@ -210,18 +220,35 @@ class Watch:
         return self._places
 
     def _drawing(self) -> gates.Drawing | None:
-        return gates.drawing(self._journal.database, self._run_no, self._line[0][0].id)
+        return gates.drawing(self._journal.database, self._run_no, self._line[-1][0].id)
 
-    def _outcome(self, place: int) -> Row | None:
-        """What became of the row: its outcome at the counted step, or at the one above where it was left out."""
-        last: Row | None = None
-        for at, (step, step_no) in enumerate(self._line):
-            if at and last is not None and not _takes(step, last):
-                return last
-            last = self._journal.database.one("outcome_at", (step_no, place))
-            if last is None:
-                return None
-        return last
+
+def lost_rows(journal: Journal, run_no: int, line: Line) -> int:
+    """How many rows of the sample have failed above the counted step, so that it never sees them."""
+    drawing = gates.drawing(journal.database, run_no, line[-1][0].id)
+    places = drawing.places if drawing is not None and len(line) > 1 else ()
+    outcomes = (_became(journal, line, place) for place in places)
+    return sum(outcome is not None and _is_lost(line, outcome) for outcome in outcomes)
+
+
+def _became(journal: Journal, line: Line, place: int) -> Row | None:
+    """What became of the row: its outcome at the counted step, or at the one above where it was lost or left out."""
+    last: Row | None = None
+    for step, step_no in reversed(line):
+        if last is not None and not _takes(step, last):
+            return last
+        last = journal.database.one("outcome_at", (step_no, place))
+        if last is None:
+            return None
+    return last
+
+
+def _is_judged(line: Line, outcome: Row) -> bool:
+    return bool(outcome["step_no"] == line[0][1])
+
+
+def _is_lost(line: Line, outcome: Row) -> bool:
+    return not _is_judged(line, outcome) and outcome["verdict"] == Verdict.FAILED.value
 
 
 def _takes(step: Step, above: Row) -> bool:

@@ -18,12 +18,14 @@ _NAMES = frozenset({"env", "outputs", "steps", "run"})
 class Outline:
     """A workflow as its sample sees it.
 
-    `active` are the steps that the sample goes through. `roots` read a root stream, of which rows are drawn; `refiled`
-    a file that such rows were made into by steps before. `swayed` are all that look otherwise when there are more rows.
-    `counted` is the step whose rows are told of; None where no step has rows.
+    `active` are the steps that the sample goes through, and `asked` those of them that `require` itself reads. `roots`
+    read a root stream, of which rows are drawn; `refiled` a file that such rows were made into by steps before.
+    `swayed` are all that look otherwise when there are more rows. `counted` is the step whose accept rate `require`
+    holds; None where it is about something else, or about more than that step.
     """
 
     active: frozenset[str]
+    asked: frozenset[str]
     roots: frozenset[str]
     refiled: frozenset[str]
     swayed: frozenset[str]
@@ -38,14 +40,13 @@ def outline(workflow: Workflow, sample: Sample) -> Outline:
     streams = {step.id for step in workflow.steps if isinstance(step.foreach, StepSource)}
     asked = _steps_read(workflow, sample.require) if sample.require is not None else [s.id for s in workflow.steps]
     active = set(asked).union(*(workflow.before(workflow.step(step_id)) for step_id in asked))
-    counts = [sample.step, *(step_id for step_id in asked if step_id in mapped and sample.require is not None)]
-    last = [step.id for step in workflow.steps if step.id in active & mapped][-1:]
     return Outline(
         frozenset(active),
+        frozenset(asked),
         frozenset(mapped - streams - refiled),
         frozenset(refiled),
         frozenset(swayed),
-        next((step_id for step_id in [*counts, *last] if step_id is not None), None),
+        asked[0] if sample.require is not None and asked and _is_rate(workflow, sample.require, asked) else None,
     )
 
 
@@ -104,6 +105,14 @@ def _written(workflow: Workflow, step: Step) -> Iterator[str | None]:
     env = {**dict(workflow.env), **dict(step.env)}
     yield from (fixed_path(target, env) for target in step.script.targets)
     yield from (path for _, path in step.outputs)
+
+
+def _is_rate(workflow: Workflow, condition: str, asked: list[str]) -> bool:
+    """Whether the condition holds the accept rate of one step, and no other step to anything."""
+    names, meanings = ("accept_rate", "accept_rate_low"), dict(workflow.outputs)
+    rates = [(asked[0], name) for name in names if f"{asked[0]}.{name}" not in meanings]
+    paths = {reference.path for reference in references(condition, names=_NAMES)}
+    return len(asked) == 1 and workflow.step(asked[0]).foreach is not None and not paths.isdisjoint(rates)
 
 
 def _steps_read(workflow: Workflow, condition: str) -> list[str]:

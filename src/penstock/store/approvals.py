@@ -13,12 +13,16 @@ from collections.abc import Mapping, Sequence
 from penstock.core.approval import Asked, Shown, Word
 from penstock.core.canon import Json, sayable
 from penstock.core.seams import Clock
+from penstock.core.states import ENDED
 from penstock.store.database import Database, Row
 from penstock.store.journal import Journal
+from penstock.store.logs import stamp
 
 PERSON, TIMER = "person", "timer"
 WAITS = "waits for a person's word"
 """Why a step stands still, as `status` shows it."""
+DECIDED = "decided, `penstock resume` goes on"
+"""And why it still does when the word is there, until a process carries the run again."""
 
 
 def ask(
@@ -52,7 +56,8 @@ def ask(
         if last is not None and last["state"] == "waiting" and _word(last) is not None:
             return None
         number = journal.database.run("insert_approval", values)
-        journal.database.run("wait_step", {"step_no": step_no, "now": times[0], "reason": WAITS})
+        until = f" (until {stamp(times[1])})" if times[1] is not None else ""
+        journal.database.run("wait_step", {"step_no": step_no, "now": times[0], "reason": f"{WAITS}{until}"})
     journal.settle()
     return number
 
@@ -109,6 +114,12 @@ def expire(database: Database, clock: Clock, asked: Asked) -> Word | None:
     return stands
 
 
+def ended_steps(database: Database, run_no: int) -> set[str]:
+    """The ids of the run's steps that have ended: no word moves those."""
+    ended = {state.value for state in ENDED}
+    return {row["step_id"] for row in database.all("steps_of", {"run_no": run_no}) if row["state"] in ended}
+
+
 # --- what happened to what was asked -----------------------------------------------------------
 
 
@@ -157,6 +168,7 @@ def _write(database: Database, number: int, word: Word) -> Word:
         "at": word.at,
     }
     database.run("insert_decision", values)
+    database.run("note_decided", {"number": number, "reason": DECIDED})
     return word
 
 

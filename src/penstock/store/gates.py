@@ -15,7 +15,7 @@ class Standing:
     """Where the gate of a run stands. `report` is what it found, None until it was asked.
 
     `after` is the number of the newest outcome then, and `rejects` of `judged` rows had ended until then: those that
-    were in flight when it decided are among them.
+    were in flight when it decided are among them, and the `lost` ones that failed above the counted step.
     """
 
     state: GateState
@@ -23,6 +23,7 @@ class Standing:
     after: int = 0
     rejects: int = 0
     judged: int = 0
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ def begin(journal: Journal, run_no: int, size: int, seed: int) -> None:
 
 
 def standing(database: Database, run_no: int) -> Standing | None:
-    """Where the gate stands; None for a run without a sample. The report has the gate's state of today."""
+    """Where the gate stands; None for a run without a sample. The report has the gate's state of today, and who let the
+    rest follow since."""
     row = database.one("gate_of", {"run_no": run_no})
     if row is None:
         return None
@@ -57,16 +59,15 @@ def standing(database: Database, run_no: int) -> Standing | None:
         return Standing(state)
     told = json.loads(row["report"])
     then = told.pop("then")
-    return Standing(state, GateReport(**{**told, "state": state}), **then)
+    return Standing(state, GateReport(**{**told, "state": state, "expanded_by": row["by_whom"]}), **then)
 
 
-def decide(journal: Journal, run_no: int, report: GateReport, rejects: int, judged: int, at: float) -> None:
-    """The gate has been asked: its state is the report's. `rejects` of `judged` rows have ended by now."""
+def decide(journal: Journal, run_no: int, report: GateReport, rejects: int, judged: int, lost: int, at: float) -> None:
+    """The gate has been asked: its state is the report's. By now `rejects` of `judged` rows have ended at the counted
+    step, and `lost` more above it."""
     row = journal.database.one("newest_outcome")
     assert row is not None
-    then = {"after": row[0], "rejects": rejects, "judged": judged}
-    told = {**asdict(report), "state": report.state.value, "then": then}
-    _set(journal, run_no, report.state, at, report=json.dumps(told, ensure_ascii=False))
+    tell(journal, run_no, report, Standing(report.state, None, row[0], rejects + lost, judged + lost, lost), at)
 
 
 def pass_by(journal: Journal, run_no: int, by_whom: str, at: float) -> None:
@@ -80,8 +81,8 @@ def ask_again(journal: Journal, run_no: int) -> None:
 
 
 def tell(journal: Journal, run_no: int, report: GateReport, found: Standing, at: float) -> None:
-    """What the gate knows by now, which lets the rest go on."""
-    then = {"after": found.after, "rejects": found.rejects, "judged": found.judged}
+    """What the gate knows by now. It stands as in `found`, and has been asked as it says there."""
+    then = {"after": found.after, "rejects": found.rejects, "judged": found.judged, "lost": found.lost}
     told = {**asdict(report), "state": found.state.value, "then": then}
     _set(journal, run_no, found.state, at, report=json.dumps(told, ensure_ascii=False))
 

@@ -671,6 +671,13 @@ ORDER BY a.approval_no DESC;
 INSERT INTO decisions (approval_no, approved, via, by_whom, comment, digest, decided_at)
 VALUES (:number, :approved, :via, :by_whom, :comment, :digest, :at);
 
+-- name: note_decided
+UPDATE steps SET reason = :reason
+WHERE state = 'waiting' AND step_no = (SELECT step_no FROM approvals WHERE approval_no = :number);
+
+-- name: waiting_runs_replaced
+SELECT * FROM runs WHERE superseded_by = :run_no AND state = 'waiting' ORDER BY run_no;
+
 -- name: approval_events
 SELECT count(*) FROM events WHERE run_no = :run_no AND kind = :kind AND subject = :subject
   AND substr(detail, 1, length(:name)) = :name;

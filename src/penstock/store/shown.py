@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from penstock.core.approval import Shown
+from penstock.core.approval import Asked, Shown
 from penstock.core.canon import fingerprint
+from penstock.core.refusals import is_of_the_machine
 from penstock.store.database import Database
 from penstock.store.derived import record_line
 from penstock.store.targets import digest_of
@@ -18,14 +21,19 @@ STEPS = "steps."
 PAGE = 256
 SHORT = 12
 """So many digits of a hash are told to a person."""
+OWN = ".penstock"
+"""Penstock's own folder changes with every word that is written."""
+MOST_LINKED = 10_000
+"""So many links, and things that only links lead to, are looked at, so that a link to `/` has an end."""
 
 
 def look(database: Database, folder: Path, steps: Mapping[str, int], names: Iterable[str]) -> tuple[Shown, ...]:
     """Each of these as it is now. `steps` are the journal's numbers of the steps by their ids. OSError if one cannot
     be read.
 
-    A folder is hashed over the names and hashes of the files below it, in the order of their names; the records of a
-    step as the lines of `steps/ID.jsonl`. What is neither file nor folder counts as absent.
+    A folder is hashed over the names of what is below it, in their order, and what each is: a file's hash; a link's
+    text, and what it leads to; the kind of anything else. `.penstock` is left out of it. The records of a step are
+    hashed as the lines of `steps/ID.jsonl`. What is itself neither file nor folder counts as absent.
     """
     return tuple(_look(database, folder, steps, name) for name in names)
 
@@ -41,6 +49,17 @@ def differences(then: Sequence[Shown], now: Sequence[Shown]) -> list[str]:
     return [f"{old.what} (was {_short(old)}, is {_short(new)})" for old, new in pairs if old.sha256 != new.sha256]
 
 
+def changes(database: Database, folder: Path, steps: Mapping[str, int], asked: Asked) -> list[str]:
+    """What is no longer as it was when it was asked about, a phrase each; what cannot be read is not."""
+    try:
+        now = look(database, folder, steps, [each.what for each in asked.shown])
+    except OSError as error:
+        if is_of_the_machine(error):
+            raise
+        return [f"{error.filename}: {error.strerror}"]
+    return differences(asked.shown, now)
+
+
 def _short(shown: Shown) -> str:
     return shown.sha256[:SHORT] if shown.sha256 is not None else "absent"
 
@@ -52,7 +71,7 @@ def _look(database: Database, folder: Path, steps: Mapping[str, int], name: str)
     path = folder / name
     if path.is_file():
         return Shown(name, digest_of(path).hex(), path.stat().st_size)
-    return _below(path, name) if path.is_dir() else Shown(name, None)
+    return _below(path, name, folder / OWN) if path.is_dir() else Shown(name, None)
 
 
 def _records(database: Database, name: str, step_no: int) -> Shown:
@@ -66,22 +85,71 @@ def _records(database: Database, name: str, step_no: int) -> Shown:
     return Shown(name, hashed.hexdigest(), size) if start else Shown(name, None)
 
 
-def _below(path: Path, name: str) -> Shown:
+# --- folders -----------------------------------------------------------------------------------
+
+
+def _below(path: Path, name: str, own: Path) -> Shown:
     hashed, size = hashlib.sha256(), 0
-    for file in _files(path):
-        inner = os.fsencode(file.relative_to(path))
-        hashed.update(b"%d:%s:" % (len(inner), inner) + digest_of(file))
-        size += file.stat().st_size
+    for inner, what, size_bytes in _entries(path, os.path.realpath(own)):
+        told = os.fsencode(inner)
+        hashed.update(b"%d:%s:%d:%s:" % (len(told), told, len(what), what))
+        size += size_bytes
     return Shown(name, hashed.hexdigest(), size)
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """The files below a folder by their names; no link to a folder is followed, so that this has an end."""
-    for root, folders, files in os.walk(path, onerror=_raised):
-        folders.sort()
-        yield from (place for place in (Path(root, file) for file in sorted(files)) if place.is_file())
+def _entries(root: Path, own: str) -> Iterator[tuple[str, bytes, int]]:
+    """What is below a folder: the path there, what it is, and the bytes of a file; a folder's files come before what
+    is below its folders.
+
+    A folder to which links lead is looked into once, so that links in a circle have an end. `own` is left out under
+    any name.
+    """
+    met, linked = {_place(os.stat(root))}, 0
+    waiting = [(os.fspath(root), "", False)]
+    while waiting:
+        folder, above, by_link = waiting.pop()
+        below: list[tuple[str, str, bool]] = []
+        for entry in _listed(folder):
+            inner = os.path.join(above, entry)
+            path = os.path.join(folder, entry)
+            is_link = os.path.islink(path)
+            linked += is_link or by_link
+            if linked > MOST_LINKED:
+                raise OSError(errno.E2BIG, f"links lead to more than {MOST_LINKED:,} files", os.fspath(root))
+            if is_link:
+                yield inner, b"link " + os.fsencode(os.readlink(path)), 0
+            status = _status(path, is_link, own)
+            if status is None:
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                yield inner, *_what(path, status)
+            elif not is_link or _place(status) not in met:
+                met.add(_place(status))
+                below.append((path, inner, is_link or by_link))
+        waiting += reversed(below)
 
 
-def _raised(error: OSError) -> None:
-    """A folder that cannot be read is no empty one."""
-    raise error
+def _listed(folder: str) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if name != OWN)
+
+
+def _status(path: str, is_link: bool, own: str) -> os.stat_result | None:
+    """What a path leads to; None for a link that leads nowhere, or into `own`."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        if is_link and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
+    real = os.path.realpath(path) if is_link else path
+    return None if is_link and (real == own or real.startswith(f"{own}{os.sep}")) else status
+
+
+def _what(path: str, status: os.stat_result) -> tuple[bytes, int]:
+    if stat.S_ISREG(status.st_mode):
+        return b"file " + digest_of(path), status.st_size
+    return b"kind %o" % stat.S_IFMT(status.st_mode), 0
+
+
+def _place(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
