@@ -575,6 +575,7 @@ def test_a_clock_that_jumps_back_during_a_run_makes_no_negative_seconds(project:
     with closing(sqlite3.connect(journal)) as connection, connection:  # as a clock that was a year ahead had left it
         connection.execute("UPDATE runs SET started_at = started_at + 31e6")
         connection.execute("UPDATE steps SET started_at = started_at + 31e6 WHERE started_at IS NOT NULL")
+        connection.execute("UPDATE owners SET taken_at = taken_at + 31e6")
     assert project.status()["seconds"] == 0
     assert "the clock was set back" in project.do("doctor").out
     assert project.do("resume").status == 0
