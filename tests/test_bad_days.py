@@ -579,7 +579,7 @@ def test_a_clock_that_jumps_back_during_a_run_makes_no_negative_seconds(project:
     assert project.status()["seconds"] == 0
     assert "the clock was set back" in project.do("doctor").out
     assert project.do("resume").status == 0
-    assert project.status()["seconds"] == 0
+    assert 0 <= project.status()["seconds"] < 3600
     assert "-" not in "".join(re.findall(r"(\S+) s\b", project.do("status").out))
 
 
