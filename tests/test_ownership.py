@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -230,3 +232,49 @@ def test_commands_of_a_process_that_was_replaced_are_killed(tmp_path: Path) -> N
         assert process.wait() == 1
         assert not any(map(alive, pids))
     assert not (tmp_path / "ended").exists()
+
+
+HOLDING = """
+import fcntl, sys, time
+lock = open(sys.argv[1], "a+")
+fcntl.flock(lock, fcntl.LOCK_EX)
+lock.truncate(0)
+lock.write(sys.argv[2])
+lock.flush()
+print("held", flush=True)
+time.sleep(float(sys.argv[3]))
+"""
+
+
+@contextmanager
+def lock_of_the_dead(project: Project, seconds: float) -> Iterator[None]:
+    """The folder's lock, held by a process in the name of one that is no more: as a child that a killed one was about
+    to start holds it until it has become its command."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    name = f"process {dead.pid} on {socket.gethostname()}"
+    lock = project.folder / ".penstock" / "lock"
+    words = [sys.executable, "-c", HOLDING, str(lock), name, str(seconds)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as holding:
+        assert holding.stdout is not None
+        assert holding.stdout.readline() == b"held\n"
+        try:
+            yield
+        finally:
+            holding.kill()
+
+
+def test_the_lock_of_a_process_that_died_a_moment_ago_is_waited_for(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.workflow("name: x\nsteps: [{id: a, run: 'true'}]\n")
+    project.succeeds("run")
+    with lock_of_the_dead(project, 0.4):
+        project.succeeds("run")
+
+
+def test_a_lock_that_nobody_lets_go_is_told_of_all_the_same(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.workflow("name: x\nsteps: [{id: a, run: 'true'}]\n")
+    project.succeeds("run")
+    with lock_of_the_dead(project, 60):
+        assert "is running in this folder" in project.penstock("run").err

@@ -39,6 +39,8 @@ REFUSALS = {
     errno.EIO: ("the disk fails", "see the system's log; mend that, then `penstock resume`"),
 }
 """What the system may refuse: in our words, and what to do."""
+LINGERS, LINGERS_S = 100, 0.02
+"""The lock of a process that was killed may be held a moment longer, by a child that has not become its command yet."""
 TAKEN_AWAY = "leave the folder in place while a run goes on; `penstock doctor` says what is left of it"
 
 
@@ -52,10 +54,7 @@ def held(layout: Layout) -> Iterator[Journal]:
     _refuse_network(layout.folder)
     layout.make()
     with _explained(layout), layout.lock.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise _busy(layout, _holder(lock)) from error
+        _take(lock, layout)
         lock.truncate(0)
         lock.write(owning.words(this_process()))
         lock.flush()
@@ -64,6 +63,27 @@ def held(layout: Layout) -> Iterator[Journal]:
             yield journal
         finally:
             journal.close()
+
+
+def _take(lock: IO[str], layout: Layout) -> None:
+    """The lock is ours; OperatorError where somebody has it. The dead are given a moment to let it go."""
+    for _ in range(LINGERS):
+        if _taken(lock):
+            return
+        holder = _holder(lock)
+        if not owning.is_dead(holder):
+            break
+        time.sleep(LINGERS_S)
+    raise _busy(layout, holder)
+
+
+def _taken(lock: IO[str]) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _holder(lock: IO[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 from penstock.api.clock import CLOCK
@@ -12,7 +13,7 @@ from penstock.store import facts
 from penstock.store.database import Database, Row
 from penstock.store.journal import Journal
 from penstock.store.layout import Layout
-from penstock.store.process import Owner, this_process
+from penstock.store.process import Owner, started, this_process
 
 
 def take_over(journal: Journal, layout: Layout, listener: Listener) -> int:
@@ -45,6 +46,12 @@ def named(database: Database, holder: str) -> str:
 def words(owner: Owner) -> str:
     """`process 4711 on build-7`: what the lock file says of the process that holds it."""
     return f"process {owner.pid} on {owner.host}"
+
+
+def is_dead(holder: str) -> bool:
+    """Whether the process that the lock file's text names is one of this host's, and is no more."""
+    found = re.fullmatch(r"process (\d+) on (.*)", holder)
+    return found is not None and found[2] == this_process().host and started(int(found[1])) is None
 
 
 def _owned(owner: Row, age_s: float) -> OperatorError:
