@@ -230,3 +230,14 @@ def test_a_plan_of_rules_sends_nothing_and_counts_what_a_run_sends(triage: Triag
     planned = json.loads(triage.project.succeeds("plan", "--json").out)
     assert triage.sent == (0, 0)
     assert planned["steps"]["ask"]["to_buy"] == 9
+
+
+def test_a_forced_model_that_nobody_knows_is_refused_where_commands_alone_could_ask_for_it(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.workflow("name: x\nsteps: [{id: a, run: touch begun}]\n")
+    project.environ[FORCE_MODEL] = "nope"
+    said = project.penstock("run")
+    assert said.status == 2
+    assert said.err.startswith(f"penstock: {FORCE_MODEL}: there is no model `nope`\n  help: ")
+    assert all(line.startswith("        ") for line in said.err.splitlines()[2:])
+    assert not (tmp_path / "begun").exists()

@@ -50,10 +50,10 @@ def cast(workflow: Workflow, secrets: Mapping[str, str], options: Options, activ
 
     OperatorError if one of those has no model that can be asked.
     """
+    wanted = model_named(workflow, options.forced) if options.forced else None  # commands may ask for it too
     if not any(step.asks for step in workflow.steps):
         return Cast(workflow, {})
     environ = environ_of(workflow, secrets)
-    wanted = model_named(workflow, options.forced) if options.forced else None
     endpoints: dict[str, Endpoint] = {}
     lacking: dict[str, str] = {}
     looked_at: set[str] = set()

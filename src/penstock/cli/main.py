@@ -147,7 +147,9 @@ def _say(error: PenstockError) -> int:
     if isinstance(error, BugError):
         lines = [f"penstock: this is a bug in Penstock, please report it: {error}"]
     elif isinstance(error, OperatorError):
-        lines = [f"penstock: {error}", *([f"  help: {error.help}"] if error.help else [])]
+        first, *more = (error.help or "").splitlines() or [""]
+        helps = [f"  help: {first}", *(f"        {line.strip()}" for line in more)] if first else []
+        lines = [f"penstock: {error}", *helps]
     with suppress(OSError):
         click.echo("\n".join(lines), err=True)
     return error.exit_status
